@@ -1,0 +1,127 @@
+-- Moments are milliseconds since 1970. JSON is text, written and read by the server alone.
+
+CREATE TABLE environments (
+    id              TEXT NOT NULL PRIMARY KEY,
+    name            TEXT NOT NULL,
+    key_prefix      TEXT NOT NULL,
+    -- JSON array: every prefix that its keys ever had.
+    prefixes        TEXT NOT NULL,
+    accepts_foreign BOOLEAN NOT NULL DEFAULT FALSE,
+    generation      BIGINT NOT NULL DEFAULT 0,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL
+);
+
+CREATE TABLE management_keys (
+    id               TEXT NOT NULL PRIMARY KEY,
+    environment_id   TEXT NOT NULL REFERENCES environments (id),
+    name             TEXT NOT NULL,
+    digest           BLOB NOT NULL UNIQUE,
+    obfuscated_value TEXT NOT NULL,
+    -- JSON array.
+    scopes           TEXT NOT NULL,
+    version          BIGINT NOT NULL,
+    created_at       BIGINT NOT NULL,
+    updated_at       BIGINT NOT NULL,
+    revoked_at       BIGINT,
+    revoked_reason   TEXT
+);
+CREATE INDEX management_keys_of_environment ON management_keys (environment_id, id);
+
+CREATE TABLE organizations (
+    id             TEXT NOT NULL PRIMARY KEY,
+    environment_id TEXT NOT NULL REFERENCES environments (id),
+    name           TEXT NOT NULL,
+    external_id    TEXT,
+    -- JSON object of strings.
+    metadata       TEXT NOT NULL,
+    -- JSON array of the domain objects, as answers show them.
+    domains        TEXT NOT NULL,
+    allow_profiles_outside_organization BOOLEAN NOT NULL DEFAULT FALSE,
+    generation     BIGINT NOT NULL DEFAULT 0,
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL,
+    -- The row outlives the organization, because its revoked keys do.
+    deleted_at     BIGINT
+);
+CREATE INDEX organizations_of_environment ON organizations (environment_id, id) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX organizations_by_external_id ON organizations (environment_id, external_id) WHERE deleted_at IS NULL;
+
+-- Finds organizations by domain.
+CREATE TABLE organization_domains (
+    environment_id  TEXT NOT NULL,
+    domain          TEXT NOT NULL,
+    organization_id TEXT NOT NULL REFERENCES organizations (id),
+    PRIMARY KEY (environment_id, domain, organization_id)
+);
+CREATE INDEX organization_domains_of_organization ON organization_domains (organization_id);
+
+CREATE TABLE permissions (
+    id                 TEXT NOT NULL PRIMARY KEY,
+    environment_id     TEXT NOT NULL REFERENCES environments (id),
+    slug               TEXT NOT NULL,
+    name               TEXT NOT NULL,
+    description        TEXT,
+    resource_type_slug TEXT NOT NULL,
+    created_at         BIGINT NOT NULL,
+    updated_at         BIGINT NOT NULL,
+    UNIQUE (environment_id, slug)
+);
+CREATE INDEX permissions_of_environment ON permissions (environment_id, id);
+
+CREATE TABLE api_keys (
+    id               TEXT NOT NULL PRIMARY KEY,
+    environment_id   TEXT NOT NULL REFERENCES environments (id),
+    organization_id  TEXT NOT NULL REFERENCES organizations (id),
+    user_id          TEXT,
+    name             TEXT NOT NULL,
+    -- SHA-256 of the key. The key itself is stored nowhere.
+    digest           BLOB NOT NULL,
+    obfuscated_value TEXT NOT NULL,
+    -- JSON arrays, and a JSON object of strings.
+    permissions      TEXT NOT NULL,
+    resources        TEXT NOT NULL DEFAULT '[]',
+    ip_allow_list    TEXT NOT NULL DEFAULT '[]',
+    metadata         TEXT NOT NULL DEFAULT '{}',
+    expires_at       BIGINT,
+    not_before       BIGINT,
+    disabled         BOOLEAN NOT NULL DEFAULT FALSE,
+    last_used_at     BIGINT,
+    -- Goes up with every change, and never back.
+    version          BIGINT NOT NULL,
+    created_by       TEXT NOT NULL,
+    created_at       BIGINT NOT NULL,
+    updated_at       BIGINT NOT NULL,
+    revoked_at       BIGINT,
+    revoked_reason   TEXT,
+    UNIQUE (environment_id, digest)
+);
+CREATE INDEX api_keys_of_organization ON api_keys (environment_id, organization_id, id) WHERE revoked_at IS NULL;
+
+-- What the edge has yet to be told: a row for each key whose record there is older than its row here.
+CREATE TABLE outbox (
+    key_id          TEXT NOT NULL PRIMARY KEY,
+    -- `api_key` or `management_key`.
+    kind            TEXT NOT NULL,
+    version         BIGINT NOT NULL,
+    queued_at       BIGINT NOT NULL,
+    next_attempt_at BIGINT NOT NULL,
+    -- The flush that took the row last, the version that it took, and until when what it sent may land.
+    claim           BIGINT,
+    claimed_version BIGINT,
+    claimed_until   BIGINT,
+    -- Until when earlier writes of the row, whose outcome nobody knows, may still land.
+    unsettled_until BIGINT
+);
+CREATE INDEX outbox_due ON outbox (next_attempt_at, key_id);
+CREATE INDEX outbox_of_claim ON outbox (claim);
+
+-- How far a rebuild of the edge's store has come, so that it can be resumed.
+CREATE TABLE edge_sync (
+    namespace  TEXT NOT NULL,
+    -- As in the outbox.
+    kind       TEXT NOT NULL,
+    cursor     TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (namespace, kind)
+);

@@ -1,0 +1,83 @@
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use shared::{Rfc3339, Timestamp, api_key::ApiKeyObject, error::ErrorBody, id::ApiKeyId};
+use utoipa::ToSchema;
+
+use super::ShownApiKey;
+use crate::{
+    api::{
+        Error,
+        access::WriteApiKeys,
+        body::{OptionalJsonBody, or_null},
+        path::InPath,
+    },
+    app::App,
+    storage::{api_keys, outbox},
+};
+
+/// When a key is to expire.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ExpireApiKey {
+    /// From when on it is refused. Left out or in the past: from now on. Null: never.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<Rfc3339>)]
+    expires_at: Option<Option<Rfc3339>>,
+}
+
+/// Expire an API key now or later, or take a later expiry back. An expired key is never revived.
+#[utoipa::path(post, path = "/api_keys/{id}/expire", tag = "api_keys",
+    params(("id" = ApiKeyId, Path)),
+    request_body(content = Option<ExpireApiKey>),
+    responses(
+        (status = 200, body = ApiKeyObject),
+        (status = 400, description = "Not JSON", body = ErrorBody),
+        (status = 404, body = ErrorBody),
+        (status = 409, description = "It has expired already", body = ErrorBody),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody),
+    ))]
+pub async fn expire(
+    State(app): State<App>,
+    WriteApiKeys(caller): WriteApiKeys,
+    InPath(id): InPath<ApiKeyId>,
+    OptionalJsonBody(body): OptionalJsonBody<ExpireApiKey>,
+) -> Result<Json<ShownApiKey>, Error> {
+    let environment = &caller.environment;
+    let mut transaction = app.db.write().await?;
+    let before = api_keys::lock_expiry(transaction.conn(), environment, &id).await?;
+    let before = before.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+    let now = app.clock.now();
+    if before.is_some_and(|expires_at| expires_at <= now) {
+        return Err(Error::conflict("api_key_already_expired", "The API key has expired already."));
+    }
+    let version = api_keys::set_expiry(transaction.conn(), &id, new_expiry(body.expires_at, now), now).await?;
+    outbox::add(transaction.conn(), outbox::Kind::ApiKey, id.as_str(), version, now).await?;
+    let row = api_keys::get(transaction.conn(), environment, &id).await?;
+    let row = row.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+    transaction.commit().await?;
+    app.publisher.notify();
+    Ok(Json(ShownApiKey::new(row, now)))
+}
+
+fn new_expiry(wanted: Option<Option<Rfc3339>>, now: Timestamp) -> Option<Timestamp> {
+    match wanted {
+        None => Some(now),
+        Some(None) => None,
+        Some(Some(Rfc3339(at))) => Some(at.max(now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_past_is_now_and_null_is_never() {
+        let (past, now, future) = (1, 2, 3);
+        let at = |millis| Timestamp::from_millis(millis);
+        assert_eq!(new_expiry(None, at(now)), Some(at(now)));
+        assert_eq!(new_expiry(Some(None), at(now)), None);
+        assert_eq!(new_expiry(Some(Some(Rfc3339(at(past)))), at(now)), Some(at(now)));
+        assert_eq!(new_expiry(Some(Some(Rfc3339(at(future)))), at(now)), Some(at(future)));
+    }
+}

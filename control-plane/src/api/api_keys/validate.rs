@@ -1,0 +1,79 @@
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use shared::{
+    api_key::ApiKeyObject,
+    digest::Digest,
+    error::ErrorBody,
+    validation::{Answer, BODY_LIMIT, Validation},
+};
+use utoipa::ToSchema;
+
+use crate::{
+    api::{Error, access::Caller, access::ValidateApiKeys, body},
+    app::App,
+    storage::api_keys,
+};
+
+/// A key to validate, and what it is wanted for.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `shared::validation` reads")]
+pub struct ValidateApiKey {
+    /// The key that was presented.
+    value: String,
+    /// The address that it was presented from. A key that is limited to some addresses is refused without it.
+    #[schema(required = false)]
+    ip: Option<String>,
+    /// What it must be allowed to do: `posts:read AND (posts:write OR admin)`.
+    #[schema(required = false, max_length = 1024)]
+    permissions: Option<String>,
+}
+
+/// Whether the key is accepted.
+#[derive(Serialize, ToSchema)]
+pub struct ValidationAnswer {
+    /// The key, or null if it is refused.
+    #[schema(value_type = Option<ApiKeyObject>, required)]
+    api_key: (),
+    /// Why it is refused, for programs.
+    #[schema(required = false)]
+    code: Option<String>,
+    /// Why it is refused, for people.
+    #[schema(required = false)]
+    message: Option<String>,
+}
+
+/// Validate an API key. The edge answers the same, without asking the control plane.
+#[utoipa::path(post, path = "/api_keys/validations", tag = "api_keys",
+    request_body = ValidateApiKey,
+    responses(
+        (status = 200, body = ValidationAnswer),
+        (status = 400, description = "Not JSON", body = ErrorBody),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody),
+    ))]
+pub async fn validate(
+    State(app): State<App>,
+    ValidateApiKeys(caller): ValidateApiKeys,
+    request: Request,
+) -> Result<Response, Error> {
+    let body = body::read(request, BODY_LIMIT).await?;
+    let answer = answer(&app, &caller, &Validation::parse(&body)?).await?;
+    app.metrics.count_validation(answer.refused.map_or("valid", |reason| reason.code()));
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response())
+}
+
+async fn answer(app: &App, caller: &Caller, validation: &Validation<'_>) -> Result<Answer, Error> {
+    let text = match validation.key_text(&caller.grant) {
+        Ok(text) => text,
+        Err(reason) => return Ok(Answer::refused(reason)),
+    };
+    let environment = &caller.environment;
+    let row = api_keys::by_digest(app.db.read().await?.conn(), environment, &Digest::of(text)).await?;
+    let now = app.clock.now();
+    let record = row.map(|row| row.into_record(now));
+    Ok(validation.answer(environment, record.as_ref(), now))
+}

@@ -1,0 +1,82 @@
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use shared::error::{ApiError, FieldError};
+
+/// What a handler can fail with.
+#[derive(Debug)]
+pub enum Error {
+    /// The caller made a mistake, and is told which.
+    Caller(ApiError),
+    /// We failed. The log has the cause; the caller learns nothing of it.
+    Internal(anyhow::Error),
+    /// The database has no connection left: the caller should come again.
+    Busy,
+}
+
+impl Error {
+    /// There is no such thing.
+    pub fn not_found(what: &str, which: &str) -> Self {
+        let which: String = which.chars().take(64).collect();
+        Self::Caller(ApiError::new(404, "entity_not_found", format!("{what} not found: '{which}'.")))
+    }
+
+    /// It cannot be done in the state that things are in.
+    pub fn conflict(code: &str, message: &str) -> Self {
+        Self::Caller(ApiError::new(409, code, message))
+    }
+
+    /// The request is not acceptable.
+    pub fn bad_request(code: &str, message: &str) -> Self {
+        Self::Caller(ApiError::new(400, code, message))
+    }
+}
+
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Self {
+        Self::Caller(error)
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::Caller(error.into())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Caller(error) => respond(&error),
+            Self::Internal(cause) => {
+                tracing::error!(cause = format!("{cause:#}"), "a request failed");
+                internal_error()
+            }
+            Self::Busy => {
+                let busy = ApiError::new(503, "overloaded", "The database is busy. Try again in a second.");
+                ([(header::RETRY_AFTER, "1")], respond(&busy)).into_response()
+            }
+        }
+    }
+}
+
+/// The one body of a failure of ours.
+pub(super) fn internal_error() -> Response {
+    respond(&ApiError::new(500, "internal_error", "Something went wrong on our side. The log of the server has more."))
+}
+
+pub(super) fn respond(error: &ApiError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, json)], error.to_json()).into_response()
+}

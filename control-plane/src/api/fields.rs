@@ -1,0 +1,95 @@
+//! What the fields of requests may hold. Everything that reaches the database has passed here or is an id.
+
+use std::collections::BTreeMap;
+
+use shared::{error::ApiError, error::FieldError, permission};
+
+use super::Error;
+
+/// The longest name of a key or an organization.
+pub const NAME_MAX_LENGTH: usize = 255;
+/// The longest name of a permission.
+pub const PERMISSION_NAME_MAX_LENGTH: usize = 48;
+/// The longest description.
+pub const DESCRIPTION_MAX_LENGTH: usize = 150;
+/// The longest external id.
+pub const EXTERNAL_ID_MAX_LENGTH: usize = 128;
+/// How many entries metadata may have, and how long their keys and values may be.
+pub const METADATA_MAX_ENTRIES: usize = 50;
+const METADATA_KEY_MAX_LENGTH: usize = 40;
+const METADATA_VALUE_MAX_LENGTH: usize = 600;
+/// How many permissions one key may have.
+pub const PERMISSIONS_MAX: usize = 100;
+/// How many domains an organization may have.
+pub const DOMAINS_MAX: usize = 50;
+
+/// Collects what is wrong with a request, so that the caller learns all of it at once.
+#[derive(Debug, Default)]
+pub struct Checks(Vec<FieldError>);
+
+impl Checks {
+    /// Notes an error of a field, unless the condition holds.
+    pub fn require(&mut self, condition: bool, field: &str, code: &str, message: impl Into<String>) {
+        if !condition {
+            self.0.push(FieldError::new(field, code, message));
+        }
+    }
+
+    /// A text that people read: not blank, no control characters, not too long.
+    pub fn text(&mut self, field: &str, text: &str, max_length: usize) {
+        self.require(!text.trim().is_empty(), field, "required", "must not be blank");
+        self.at_most(field, text, max_length);
+    }
+
+    /// A text that may be blank.
+    pub fn at_most(&mut self, field: &str, text: &str, max_length: usize) {
+        let fits = text.chars().count() <= max_length;
+        self.require(fits, field, "too_long", format!("must have at most {max_length} characters"));
+        let printable = !text.chars().any(char::is_control);
+        self.require(printable, field, "invalid", "must not contain control characters");
+    }
+
+    /// The slug of a permission.
+    pub fn slug(&mut self, field: &str, slug: &str) {
+        let message = "must have 1 to 48 lowercase letters, digits, and `-_:.*`";
+        self.require(permission::is_slug(slug), field, "invalid", message);
+    }
+
+    /// What the product calls something.
+    pub fn external_id(&mut self, text: &str) {
+        let message = "must have 1 to 128 printable ASCII characters";
+        self.require(is_external_id(text), "external_id", "invalid", message);
+    }
+
+    /// The product's own notes.
+    pub fn metadata(&mut self, metadata: &BTreeMap<String, String>) {
+        let fits = metadata.len() <= METADATA_MAX_ENTRIES;
+        self.require(fits, "metadata", "too_long", format!("must have at most {METADATA_MAX_ENTRIES} entries"));
+        for (key, value) in metadata.iter().take(METADATA_MAX_ENTRIES) {
+            let field = format!("metadata.{}", key.chars().take(METADATA_KEY_MAX_LENGTH).collect::<String>());
+            self.text(&field, key, METADATA_KEY_MAX_LENGTH);
+            self.at_most(&field, value, METADATA_VALUE_MAX_LENGTH);
+        }
+    }
+
+    /// Ends the checks: with 422, if anything was wrong.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(self.0).into()) }
+    }
+}
+
+/// Whether the text can be an external id.
+pub fn is_external_id(text: &str) -> bool {
+    (1..=EXTERNAL_ID_MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+/// Whether the text has the form of a domain name, in lower case.
+pub fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.contains('.') && text.split('.').all(is_label)
+}

@@ -1,0 +1,60 @@
+//! What happens around every request.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use shared::error::ApiError;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::error::{internal_error, respond};
+use crate::{app::App, clock::Stopwatch};
+
+/// How long answering a request may take, reading its body included.
+const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Puts the layers around the routes, the outermost last.
+pub(super) fn around(router: Router, app: App) -> Router {
+    router
+        .layer(middleware::from_fn(limit_time))
+        .layer(CatchPanicLayer::custom(|_| internal_error()))
+        .layer(middleware::from_fn_with_state(app, observe))
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(REQUEST_TIME_LIMIT, next.run(request)).await.unwrap_or_else(|_| {
+        respond(&ApiError::new(408, "request_timeout", "The request took longer than 30 seconds. Try again."))
+    })
+}
+
+/// Counts and logs: the method, the route's pattern and the status, never what the caller sent.
+async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let stopwatch = Stopwatch::start();
+    let method = known_method(&request);
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    app.metrics.count_request(method, &route, status, stopwatch);
+    tracing::debug!(method, route, status, "answered");
+    response
+}
+
+/// A caller can make up methods without end; a label must not follow.
+fn known_method(request: &Request) -> &'static str {
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+        .into_iter()
+        .find(|known| request.method() == *known)
+        .unwrap_or("other")
+}
+
+pub(super) async fn no_such_route() -> Response {
+    respond(&ApiError::new(404, "not_found", "There is nothing here. GET /openapi.json lists every route."))
+}
+
+pub(super) async fn no_such_method() -> Response {
+    respond(&ApiError::new(405, "method_not_allowed", "This route does not take that method."))
+}

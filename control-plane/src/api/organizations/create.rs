@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use shared::{error::ErrorBody, id::OrganizationId};
+use utoipa::ToSchema;
+
+use super::{DomainData, Organization, check_domains, domains_of, external_id_taken, named_domains};
+use crate::{
+    api::{
+        Error,
+        access::WriteOrganizations,
+        body::JsonBody,
+        fields::{Checks, NAME_MAX_LENGTH},
+    },
+    app::App,
+    entropy::OsEntropy,
+    storage::{JsonText, organizations},
+};
+
+/// A new organization.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateOrganization {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 255)]
+    name: String,
+    /// Its domains, all of them pending. `domain_data` wins over it.
+    #[serde(default)]
+    domains: Option<Vec<String>>,
+    /// Its domains, with their states.
+    #[serde(default)]
+    domain_data: Option<Vec<DomainData>>,
+    /// The product's own notes: 50 entries at most.
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+    /// What the product calls it: 128 printable ASCII characters at most, and no other's.
+    #[serde(default)]
+    external_id: Option<String>,
+    #[serde(default)]
+    allow_profiles_outside_organization: Option<bool>,
+}
+
+/// Create an organization.
+#[utoipa::path(post, path = "/organizations", tag = "organizations",
+    request_body = CreateOrganization,
+    responses(
+        (status = 201, body = Organization),
+        (status = 400, description = "Not JSON, or the external id is taken", body = ErrorBody),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody),
+    ))]
+pub async fn create(
+    State(app): State<App>,
+    WriteOrganizations(caller): WriteOrganizations,
+    JsonBody(body): JsonBody<CreateOrganization>,
+) -> Result<(StatusCode, Json<Organization>), Error> {
+    let metadata = body.metadata.unwrap_or_default();
+    let domains = named_domains(body.domains, body.domain_data).unwrap_or_default();
+    let mut checks = Checks::default();
+    checks.text("name", &body.name, NAME_MAX_LENGTH);
+    checks.metadata(&metadata);
+    check_domains(&mut checks, &domains);
+    if let Some(external_id) = &body.external_id {
+        checks.external_id(external_id);
+    }
+    checks.finish()?;
+
+    let mut transaction = app.db.write().await?;
+    let now = app.clock.now();
+    let id = OrganizationId::generate(now, &mut OsEntropy);
+    let organization = organizations::Organization {
+        environment_id: caller.environment,
+        name: body.name,
+        external_id: body.external_id,
+        metadata: JsonText(metadata),
+        domains: JsonText(domains_of(&id, domains, &[], now)),
+        allow_profiles_outside_organization: body.allow_profiles_outside_organization.unwrap_or_default(),
+        created_at: now,
+        updated_at: now,
+        id,
+    };
+    if !organizations::insert(transaction.conn(), &organization).await? {
+        return Err(external_id_taken());
+    }
+    organizations::index_domains(transaction.conn(), &organization).await?;
+    transaction.commit().await?;
+    Ok((StatusCode::CREATED, Json(organization.into())))
+}

@@ -1,0 +1,115 @@
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use shared::{error::ErrorBody, id::OrganizationId};
+use utoipa::ToSchema;
+
+use super::{DomainData, Organization, check_domains, domains_of, external_id_taken, named_domains};
+use crate::{
+    api::{
+        Error,
+        access::WriteOrganizations,
+        body::{JsonBody, or_null},
+        fields::{Checks, NAME_MAX_LENGTH},
+        path::InPath,
+    },
+    app::App,
+    storage::organizations,
+};
+
+/// What to change of an organization. What is left out stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct UpdateOrganization {
+    /// What people call it.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 255)]
+    name: Option<String>,
+    /// All of its domains from now on.
+    #[serde(default)]
+    domains: Option<Vec<String>>,
+    /// All of its domains from now on, with their states.
+    #[serde(default)]
+    domain_data: Option<Vec<DomainData>>,
+    /// Entries to add or replace; a null entry is removed, and null instead of entries removes all.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    metadata: Option<Option<BTreeMap<String, Option<String>>>>,
+    /// What the product calls it; null for nothing.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>)]
+    external_id: Option<Option<String>>,
+    #[serde(default)]
+    allow_profiles_outside_organization: Option<bool>,
+}
+
+/// Update an organization.
+#[utoipa::path(put, path = "/organizations/{id}", tag = "organizations",
+    params(("id" = OrganizationId, Path)),
+    request_body = UpdateOrganization,
+    responses(
+        (status = 200, body = Organization),
+        (status = 400, description = "Not JSON, or the external id is taken", body = ErrorBody),
+        (status = 404, body = ErrorBody),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody),
+    ))]
+pub async fn update(
+    State(app): State<App>,
+    WriteOrganizations(caller): WriteOrganizations,
+    InPath(id): InPath<OrganizationId>,
+    JsonBody(body): JsonBody<UpdateOrganization>,
+) -> Result<Json<Organization>, Error> {
+    let mut transaction = app.db.write().await?;
+    let before = organizations::lock(transaction.conn(), &caller.environment, &id).await?;
+    let before = before.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
+    let after = changed(before, body, app.clock.now())?;
+    if !organizations::update(transaction.conn(), &after).await? {
+        return Err(external_id_taken());
+    }
+    organizations::index_domains(transaction.conn(), &after).await?;
+    transaction.commit().await?;
+    Ok(Json(after.into()))
+}
+
+fn changed(
+    mut organization: organizations::Organization,
+    body: UpdateOrganization,
+    now: shared::Timestamp,
+) -> Result<organizations::Organization, Error> {
+    let mut checks = Checks::default();
+    if let Some(name) = body.name {
+        checks.text("name", &name, NAME_MAX_LENGTH);
+        organization.name = name;
+    }
+    if let Some(named) = named_domains(body.domains, body.domain_data) {
+        check_domains(&mut checks, &named);
+        organization.domains.0 = domains_of(&organization.id, named, &organization.domains.0, now);
+    }
+    if let Some(metadata) = body.metadata {
+        merge(&mut organization.metadata.0, metadata);
+        checks.metadata(&organization.metadata.0);
+    }
+    if let Some(external_id) = body.external_id {
+        checks.external_id(external_id.as_deref().unwrap_or("none"));
+        organization.external_id = external_id;
+    }
+    if let Some(allow) = body.allow_profiles_outside_organization {
+        organization.allow_profiles_outside_organization = allow;
+    }
+    checks.finish()?;
+    organization.updated_at = now;
+    Ok(organization)
+}
+
+fn merge(metadata: &mut BTreeMap<String, String>, changes: Option<BTreeMap<String, Option<String>>>) {
+    let Some(changes) = changes else {
+        return metadata.clear();
+    };
+    for (key, value) in changes {
+        match value {
+            Some(value) => metadata.insert(key, value),
+            None => metadata.remove(&key),
+        };
+    }
+}

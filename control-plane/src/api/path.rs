@@ -1,0 +1,71 @@
+//! What stands in a path.
+
+use std::str::FromStr;
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+use shared::id::{ApiKeyId, OrganizationId};
+
+use super::Error;
+use crate::app::App;
+
+/// Something that a path can name.
+pub trait Named: FromStr {
+    /// What errors call it.
+    const NOUN: &'static str;
+}
+
+impl Named for ApiKeyId {
+    const NOUN: &'static str = "API key";
+}
+
+impl Named for OrganizationId {
+    const NOUN: &'static str = "Organization";
+}
+
+/// The slug of a permission. One that cannot be a slug is one that does not exist.
+#[derive(Debug)]
+pub struct PermissionSlug(pub String);
+
+impl FromStr for PermissionSlug {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if shared::permission::is_slug(text) { Ok(Self(text.to_owned())) } else { Err(()) }
+    }
+}
+
+impl Named for PermissionSlug {
+    const NOUN: &'static str = "Permission";
+}
+
+/// What the product calls an organization.
+#[derive(Debug)]
+pub struct ExternalId(pub String);
+
+impl FromStr for ExternalId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if super::fields::is_external_id(text) { Ok(Self(text.to_owned())) } else { Err(()) }
+    }
+}
+
+impl Named for ExternalId {
+    const NOUN: &'static str = "Organization";
+}
+
+/// The one thing that the path names. What cannot be the name of anything is not found, without asking the database.
+#[derive(Debug)]
+pub struct InPath<T>(pub T);
+
+impl<T: Named> FromRequestParts<App> for InPath<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let text = Path::<String>::from_request_parts(parts, app).await.map(|Path(text)| text).unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Error::not_found(T::NOUN, &text))
+    }
+}

@@ -1,0 +1,78 @@
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use shared::{error::ErrorBody, id::PermissionId};
+use utoipa::ToSchema;
+
+use super::Permission;
+use crate::{
+    api::{
+        Error,
+        access::WritePermissions,
+        body::JsonBody,
+        fields::{Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH},
+    },
+    app::App,
+    entropy::OsEntropy,
+    storage::permissions,
+};
+
+/// A new permission.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreatePermission {
+    /// What programs call it: lowercase letters, digits, and `-_:.*`. `posts:*` in a key grants all of `posts:`.
+    #[schema(max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
+    slug: String,
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 48)]
+    name: String,
+    /// What it allows, for people.
+    #[serde(default)]
+    #[schema(max_length = 150)]
+    description: Option<String>,
+    /// The kind of resource that it is about; `organization` if left out.
+    #[serde(default)]
+    #[schema(max_length = 48)]
+    resource_type_slug: Option<String>,
+}
+
+/// Create a permission.
+#[utoipa::path(post, path = "/authorization/permissions", tag = "permissions",
+    request_body = CreatePermission,
+    responses(
+        (status = 201, body = Permission),
+        (status = 400, description = "Not JSON", body = ErrorBody),
+        (status = 409, description = "There is one of this slug already", body = ErrorBody),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody),
+    ))]
+pub async fn create(
+    State(app): State<App>,
+    WritePermissions(caller): WritePermissions,
+    JsonBody(body): JsonBody<CreatePermission>,
+) -> Result<(StatusCode, Json<Permission>), Error> {
+    let resource_type_slug = body.resource_type_slug.unwrap_or_else(|| "organization".to_owned());
+    let mut checks = Checks::default();
+    checks.slug("slug", &body.slug);
+    checks.text("name", &body.name, PERMISSION_NAME_MAX_LENGTH);
+    checks.at_most("description", body.description.as_deref().unwrap_or_default(), DESCRIPTION_MAX_LENGTH);
+    checks.slug("resource_type_slug", &resource_type_slug);
+    checks.finish()?;
+
+    let mut transaction = app.db.write().await?;
+    let now = app.clock.now();
+    let permission = permissions::Permission {
+        id: PermissionId::generate(now, &mut OsEntropy),
+        environment_id: caller.environment,
+        slug: body.slug,
+        name: body.name,
+        description: body.description,
+        resource_type_slug,
+        created_at: now,
+        updated_at: now,
+    };
+    if !permissions::insert(transaction.conn(), &permission).await? {
+        return Err(Error::conflict("permission_slug_conflict", "There is a permission of this slug already."));
+    }
+    transaction.commit().await?;
+    Ok((StatusCode::CREATED, Json(permission.into())))
+}

@@ -1,0 +1,26 @@
+use axum::{Json, extract::State};
+use shared::error::ErrorBody;
+
+use super::Permission;
+use crate::{
+    api::{
+        Error,
+        access::ReadPermissions,
+        path::{InPath, PermissionSlug},
+    },
+    app::App,
+    storage::permissions,
+};
+
+/// Get a permission.
+#[utoipa::path(get, path = "/authorization/permissions/{slug}", tag = "permissions",
+    params(("slug" = String, Path)),
+    responses((status = 200, body = Permission), (status = 404, body = ErrorBody)))]
+pub async fn get(
+    State(app): State<App>,
+    ReadPermissions(caller): ReadPermissions,
+    InPath(PermissionSlug(slug)): InPath<PermissionSlug>,
+) -> Result<Json<Permission>, Error> {
+    let permission = permissions::get(app.db.read().await?.conn(), &caller.environment, &slug).await?;
+    permission.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("Permission", &slug))
+}

@@ -1,0 +1,27 @@
+use axum::{Json, extract::State};
+use shared::{error::ErrorBody, id::PermissionId};
+
+use super::Permission;
+use crate::{
+    api::{
+        Error,
+        access::ReadPermissions,
+        list::{List, ListParams, Query},
+    },
+    app::App,
+    storage::permissions,
+};
+
+/// List permissions.
+#[utoipa::path(get, path = "/authorization/permissions", tag = "permissions",
+    params(ListParams),
+    responses((status = 200, body = List<Permission>), (status = 422, body = ErrorBody)))]
+pub async fn list(
+    State(app): State<App>,
+    ReadPermissions(caller): ReadPermissions,
+    query: Query,
+) -> Result<Json<List<Permission>>, Error> {
+    let wanted = query.page::<PermissionId>()?;
+    let page = permissions::list(app.db.read().await?.conn(), &caller.environment, &wanted.page).await?;
+    Ok(Json(wanted.answer(page, |row| row.id.as_str(), Permission::from)))
+}

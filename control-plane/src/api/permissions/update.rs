@@ -1,0 +1,64 @@
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use shared::error::ErrorBody;
+use utoipa::ToSchema;
+
+use super::Permission;
+use crate::{
+    api::{
+        Error,
+        access::WritePermissions,
+        body::{JsonBody, or_null},
+        fields::{Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH},
+        path::{InPath, PermissionSlug},
+    },
+    app::App,
+    storage::permissions,
+};
+
+/// What to change of a permission. What is left out stays as it is; the slug always does.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct UpdatePermission {
+    /// What people call it.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 48)]
+    name: Option<String>,
+    /// What it allows, for people; null for nothing.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 150)]
+    description: Option<Option<String>>,
+}
+
+/// Update a permission.
+#[utoipa::path(patch, path = "/authorization/permissions/{slug}", tag = "permissions",
+    params(("slug" = String, Path)),
+    request_body = UpdatePermission,
+    responses(
+        (status = 200, body = Permission),
+        (status = 400, description = "Not JSON", body = ErrorBody),
+        (status = 404, body = ErrorBody),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody),
+    ))]
+pub async fn update(
+    State(app): State<App>,
+    WritePermissions(caller): WritePermissions,
+    InPath(PermissionSlug(slug)): InPath<PermissionSlug>,
+    JsonBody(body): JsonBody<UpdatePermission>,
+) -> Result<Json<Permission>, Error> {
+    let description = body.description.as_ref().map(Option::as_deref);
+    let mut checks = Checks::default();
+    if let Some(name) = &body.name {
+        checks.text("name", name, PERMISSION_NAME_MAX_LENGTH);
+    }
+    checks.at_most("description", description.flatten().unwrap_or_default(), DESCRIPTION_MAX_LENGTH);
+    checks.finish()?;
+
+    let mut transaction = app.db.write().await?;
+    let (environment, now) = (&caller.environment, app.clock.now());
+    let name = body.name.as_deref();
+    let permission = permissions::update(transaction.conn(), environment, &slug, name, description, now).await?;
+    let permission = permission.ok_or_else(|| Error::not_found("Permission", &slug))?;
+    transaction.commit().await?;
+    Ok(Json(permission.into()))
+}

@@ -1,0 +1,18 @@
+//! What every request handler is handed.
+
+use std::sync::Arc;
+
+use crate::{clock::Clock, edge::Wake, metrics::Metrics, storage::Db};
+
+/// The server's state: cheap to clone, and with nothing in it that another process could not have.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// The clock.
+    pub clock: Clock,
+    /// Tells the publisher that there is something to publish.
+    pub publisher: Wake,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}

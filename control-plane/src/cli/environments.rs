@@ -1,0 +1,86 @@
+use anyhow::ensure;
+use clap::Subcommand;
+use serde_json::json;
+use shared::key::Prefix;
+
+use crate::{
+    clock::Clock,
+    keys,
+    storage::{
+        Db,
+        environments::{self, Environment},
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Create an environment. It shares nothing with the others.
+    Create {
+        /// What people call it, such as `Production`.
+        name: String,
+        /// What its keys begin with, so that secret scanners can tell them.
+        #[arg(long, default_value = "lk_live", value_parser = str::parse::<Prefix>)]
+        prefix: Prefix,
+        /// Take a prefix that secret scanners assign to another company.
+        #[arg(long)]
+        force: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the environments.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn run(command: Command, db: &Db) -> anyhow::Result<()> {
+    db.migrate().await?;
+    match command {
+        Command::Create { name, prefix, force, json } => create(db, &name, prefix, force, json).await,
+        Command::List { json } => list(db, json).await,
+    }
+}
+
+async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) -> anyhow::Result<()> {
+    ensure!(
+        force || !prefix.is_taken(),
+        "secret scanners take keys that begin with `{prefix}_` for another company's; choose another prefix, or insist with --force"
+    );
+    let mut transaction = db.write().await?;
+    let environment = keys::create_environment(transaction.conn(), name, prefix, &Clock::system()).await?;
+    transaction.commit().await?;
+    if json {
+        println!("{}", to_json(&environment));
+    } else {
+        println!("Made the environment {}.", environment.id);
+        println!(
+            "Give your back end a key for it: latchkey management-keys create --environment {} --name \"Back end\"",
+            environment.id
+        );
+    }
+    Ok(())
+}
+
+async fn list(db: &Db, json: bool) -> anyhow::Result<()> {
+    let environments = environments::list(db.read().await?.conn()).await?;
+    if json {
+        println!("{}", environments.iter().map(to_json).collect::<serde_json::Value>());
+        return Ok(());
+    }
+    for Environment { id, name, key_prefix, .. } in environments {
+        println!("{id}  {key_prefix}_…  {name}");
+    }
+    Ok(())
+}
+
+fn to_json(environment: &Environment) -> serde_json::Value {
+    json!({
+        "id": environment.id,
+        "name": environment.name,
+        "key_prefix": environment.key_prefix,
+        "created_at": environment.created_at.to_string(),
+    })
+}

@@ -1,0 +1,7 @@
+use crate::storage::Db;
+
+pub(super) async fn run(db: &Db) -> anyhow::Result<()> {
+    db.migrate().await?;
+    println!("The database is up to date.");
+    Ok(())
+}

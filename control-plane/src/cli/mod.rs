@@ -1,0 +1,97 @@
+//! The commands of `latchkey`. Results go to standard output, logs and progress to standard error.
+
+mod doctor;
+mod edge;
+mod environments;
+mod management_keys;
+mod migrate;
+mod openapi;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use secrecy::ExposeSecret;
+
+use crate::{config::Config, storage::Db};
+
+/// API keys for the customers of your product.
+///
+/// `latchkey serve` runs the management API. Without any settings it keeps its data in `latchkey.db` beside it.
+#[derive(Debug, Parser)]
+#[command(name = "latchkey", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Read settings from this file (TOML). Each can also be set in the environment, as LATCHKEY_<NAME>.
+    #[arg(long, global = true, value_name = "FILE", env = "LATCHKEY_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// The database: `sqlite:FILE` or `postgres://…`.
+    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the management API and the publisher, until SIGTERM or Ctrl-C.
+    Serve,
+    /// Bring the database to the state that this version needs. `serve` does so by itself.
+    Migrate,
+    /// Say what is wrong with this installation, and what to do about it.
+    Doctor,
+    /// Create and list environments: staging, production, or one for each product.
+    #[command(subcommand)]
+    Environments(environments::Command),
+    /// Create, list and revoke the keys of your own back end.
+    #[command(subcommand)]
+    ManagementKeys(management_keys::Command),
+    /// Compare and rebuild what the edge stores.
+    #[command(subcommand)]
+    Edge(edge::Command),
+    /// Print the OpenAPI document of the management API.
+    Openapi,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub async fn run(self) -> anyhow::Result<()> {
+        if let Command::Openapi = self.command {
+            return openapi::run();
+        }
+        let config = Config::load(self.config.as_deref(), self.database_url.as_deref())?;
+        start_logging(&config);
+        // Two crates bring a TLS library each; this says which one is meant. It fails only if it was said before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let db = open(&config).await?;
+        match self.command {
+            Command::Serve => serve::run(&config, db).await,
+            Command::Migrate => migrate::run(&db).await,
+            Command::Doctor => doctor::run(&config, &db).await,
+            Command::Environments(command) => environments::run(command, &db).await,
+            Command::ManagementKeys(command) => management_keys::run(command, &db).await,
+            Command::Edge(command) => edge::run(command, &config, &db).await,
+            Command::Openapi => Ok(()),
+        }
+    }
+}
+
+/// The URL holds a password, so an error that quotes it must not pass: it says the kind of database alone.
+async fn open(config: &Config) -> anyhow::Result<Db> {
+    let url = config.database_url.expose_secret();
+    Db::open(url).await.map_err(|error| {
+        let kind = url.split(':').next().unwrap_or_default();
+        error.context(format!("cannot open the {kind} database; check database_url"))
+    })
+}
+
+fn start_logging(config: &Config) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        crate::config::LogFormat::Text => logs.init(),
+        crate::config::LogFormat::Json => logs.json().init(),
+    }
+}

@@ -1,0 +1,317 @@
+//! Customers' keys.
+
+use std::collections::BTreeMap;
+
+use shared::{
+    Timestamp,
+    digest::{Digest, KvKey},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, UserId},
+    record::{ApiKeyGrant, Generations, Grant, Owner, Record, Version},
+};
+use sqlx::FromRow;
+
+use super::{
+    Conn, JsonText, Page, PageRequest, Result,
+    dialect::{for_update, sql},
+    management_keys::revoked,
+    outbox::Changed,
+};
+
+/// A customer's key, with what its record needs of its organization and environment.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// Its tenant.
+    pub environment_id: EnvironmentId,
+    /// Its organization.
+    pub organization_id: OrganizationId,
+    /// Its user, if it is a user's.
+    pub user_id: Option<UserId>,
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of its text.
+    pub digest: Vec<u8>,
+    /// What people may see of its text.
+    pub obfuscated_value: String,
+    /// The slugs of what it may do.
+    pub permissions: JsonText<Vec<String>>,
+    /// The resources that it is limited to.
+    pub resources: JsonText<Vec<String>>,
+    /// The addresses that it may be used from.
+    pub ip_allow_list: JsonText<Vec<ipnet::IpNet>>,
+    /// The product's own notes.
+    pub metadata: JsonText<BTreeMap<String, String>>,
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// Until when it is refused.
+    pub not_before: Option<Timestamp>,
+    /// Whether it is refused for the time being.
+    pub disabled: bool,
+    /// When it was last used.
+    pub last_used_at: Option<Timestamp>,
+    /// Orders its states.
+    pub version: Version,
+    /// The management key that created it.
+    pub created_by: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Why it was revoked.
+    pub revoked_reason: Option<String>,
+    /// Its organization's generation.
+    pub organization_generation: i64,
+    /// Its environment's generation.
+    pub environment_generation: i64,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation
+             FROM api_keys k
+             JOIN organizations o ON o.id = k.organization_id
+             JOIN environments e ON e.id = k.environment_id ",
+            $rest
+        )
+    };
+}
+pub(super) use select as select_api_keys;
+
+impl ApiKey {
+    /// Where the edge finds it. `None` if the row's digest has been tampered with.
+    #[must_use]
+    pub fn kv_key(&self) -> Option<KvKey> {
+        Digest::from_bytes(&self.digest).map(|digest| KvKey::api_key(&self.environment_id, &digest))
+    }
+
+    /// Its record, as of now.
+    #[must_use]
+    pub fn into_record(self, now: Timestamp) -> Record {
+        let owner = match self.user_id {
+            Some(id) => Owner::User { id, organization_id: self.organization_id },
+            None => Owner::Organization { id: self.organization_id },
+        };
+        Record {
+            environment: self.environment_id,
+            name: self.name,
+            obfuscated_value: self.obfuscated_value,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            expires_at: self.expires_at,
+            not_before: self.not_before,
+            disabled: self.disabled,
+            revoked: revoked(self.revoked_at, self.revoked_reason),
+            version: self.version,
+            sealed_at: now,
+            generations: Generations {
+                environment: self.environment_generation,
+                organization: self.organization_generation,
+                ..Generations::default()
+            },
+            grant: Grant::ApiKey(ApiKeyGrant {
+                id: self.id,
+                owner,
+                permissions: self.permissions.0,
+                resources: self.resources.0,
+                ip_allow_list: self.ip_allow_list.0,
+                metadata: self.metadata.0,
+                last_used_at: self.last_used_at,
+            }),
+        }
+    }
+}
+
+/// What a new key is made of.
+#[derive(Debug)]
+pub struct NewApiKey<'a> {
+    /// Its id.
+    pub id: &'a ApiKeyId,
+    /// Its tenant.
+    pub environment_id: &'a EnvironmentId,
+    /// Its organization.
+    pub organization_id: &'a OrganizationId,
+    /// What people call it.
+    pub name: &'a str,
+    /// SHA-256 of its text.
+    pub digest: &'a Digest,
+    /// What people may see of its text.
+    pub obfuscated_value: &'a str,
+    /// The slugs of what it may do.
+    pub permissions: &'a [String],
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// Who creates it.
+    pub created_by: &'a ManagementKeyId,
+    /// When it is created.
+    pub now: Timestamp,
+}
+
+/// Adds a key.
+pub async fn insert(conn: Conn<'_>, key: &NewApiKey<'_>) -> Result<()> {
+    const SQL: &str = "INSERT INTO api_keys
+            (id, environment_id, organization_id, name, digest, obfuscated_value, permissions, expires_at,
+             version, created_by, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)";
+    on_db!(conn, c => sqlx::query(SQL)
+        .bind(key.id)
+        .bind(key.environment_id)
+        .bind(key.organization_id)
+        .bind(key.name)
+        .bind(key.digest.as_bytes().as_slice())
+        .bind(key.obfuscated_value)
+        .bind(JsonText(key.permissions))
+        .bind(key.expires_at)
+        .bind(Version::first(key.now))
+        .bind(key.created_by)
+        .bind(key.now)
+        .execute(c).await.map(drop))
+}
+
+/// The key with this id, unless it is revoked.
+pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &ApiKeyId) -> Result<Option<ApiKey>> {
+    const SQL: &str = select!("WHERE k.environment_id = $1 AND k.id = $2 AND k.revoked_at IS NULL");
+    on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
+}
+
+/// The key with this digest, revoked or not.
+pub async fn by_digest(conn: Conn<'_>, environment: &EnvironmentId, digest: &Digest) -> Result<Option<ApiKey>> {
+    const SQL: &str = select!("WHERE k.environment_id = $1 AND k.digest = $2");
+    on_db!(conn, c => sqlx::query_as(SQL)
+        .bind(environment)
+        .bind(digest.as_bytes().as_slice())
+        .fetch_optional(c).await)
+}
+
+/// A page of the keys that an organization owns itself, without the revoked ones.
+pub async fn list_of_organization(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    organization: &OrganizationId,
+    request: &PageRequest,
+) -> Result<Page<ApiKey>> {
+    const OLDER: &str = select!(
+        "WHERE k.environment_id = $1 AND k.organization_id = $2 AND k.user_id IS NULL AND k.revoked_at IS NULL
+           AND k.id < $3 ORDER BY k.id DESC LIMIT $4"
+    );
+    const NEWER: &str = select!(
+        "WHERE k.environment_id = $1 AND k.organization_id = $2 AND k.user_id IS NULL AND k.revoked_at IS NULL
+           AND k.id > $3 ORDER BY k.id LIMIT $4"
+    );
+    let walk = request.walk();
+    let sql = if walk.towards_older { OLDER } else { NEWER };
+    let rows = on_db!(conn, c => sqlx::query_as(sql)
+        .bind(environment)
+        .bind(organization)
+        .bind(walk.beyond)
+        .bind(walk.limit)
+        .fetch_all(c).await)?;
+    Ok(request.page(rows))
+}
+
+/// The expiry of a key that is not revoked, locked until the transaction ends.
+pub async fn lock_expiry(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    id: &ApiKeyId,
+) -> Result<Option<Option<Timestamp>>> {
+    let sql = for_update!(
+        conn,
+        "SELECT expires_at FROM api_keys WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL"
+    );
+    on_db!(conn, c => sqlx::query_scalar(sql).bind(environment).bind(id).fetch_optional(c).await)
+}
+
+/// Sets from when on a key is refused, and returns its new version.
+pub async fn set_expiry(
+    conn: Conn<'_>,
+    id: &ApiKeyId,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Version> {
+    const SQL: &str = "UPDATE api_keys
+        SET expires_at = $2, updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+        WHERE id = $1
+        RETURNING version";
+    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(expires_at).bind(now).fetch_one(c).await)
+}
+
+/// Revokes a key, and returns its new version. `None` if there is none, or it is revoked already.
+pub async fn revoke(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    id: &ApiKeyId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Option<Version>> {
+    const SQL: &str = "UPDATE api_keys
+        SET revoked_at = $3, revoked_reason = $4, updated_at = $3,
+            version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+        WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL
+        RETURNING version";
+    on_db!(conn, c => sqlx::query_scalar(SQL)
+        .bind(environment)
+        .bind(id)
+        .bind(now)
+        .bind(reason)
+        .fetch_optional(c).await)
+}
+
+/// Revokes every key of an organization, and returns which, with their new versions.
+pub async fn revoke_all_of_organization(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    organization: &OrganizationId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Vec<Changed>> {
+    let sql = sql!(conn,
+        "WITH its AS (
+            SELECT id FROM api_keys WHERE environment_id = $1 AND organization_id = $2 AND revoked_at IS NULL
+            ORDER BY id" (for update) ")
+         UPDATE api_keys
+         SET revoked_at = $3, revoked_reason = $4, updated_at = $3,
+             version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+         WHERE id IN (SELECT id FROM its)
+         RETURNING id, version");
+    on_db!(conn, c => sqlx::query_as(sql)
+        .bind(environment)
+        .bind(organization)
+        .bind(now)
+        .bind(reason)
+        .fetch_all(c).await)
+}
+
+/// Takes a permission from every key that has it, and returns which, with their new versions. Slugs hold no quotes, so
+/// a quoted slug in the JSON is that slug whole.
+pub async fn remove_permission(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    slug: &str,
+    now: Timestamp,
+) -> Result<Vec<Changed>> {
+    let sql = sql!(conn,
+        "WITH having_it AS (
+            SELECT id FROM api_keys
+            WHERE environment_id = $1 AND revoked_at IS NULL AND replace(permissions, $2, '') <> permissions
+            ORDER BY id" (for update) ")
+         UPDATE api_keys
+         SET permissions = replace(replace(replace(permissions, $2 || ',', ''), ',' || $2, ''), $2, ''),
+             updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+         WHERE id IN (SELECT id FROM having_it)
+         RETURNING id, version");
+    on_db!(conn, c => sqlx::query_as(sql)
+        .bind(environment)
+        .bind(format!("\"{slug}\""))
+        .bind(now)
+        .fetch_all(c).await)
+}
+
+/// The next keys by id, for rebuilding and comparing the edge's store.
+pub async fn after(conn: Conn<'_>, cursor: &str, limit: i64) -> Result<Vec<ApiKey>> {
+    const SQL: &str = select!("WHERE k.id > $1 ORDER BY k.id LIMIT $2");
+    on_db!(conn, c => sqlx::query_as(SQL).bind(cursor).bind(limit).fetch_all(c).await)
+}

@@ -1,0 +1,60 @@
+//! The few words that only one of the two databases understands.
+
+use super::Conn;
+
+/// A SQLite transaction that will write says so at once. Otherwise two of them can both read, and then one must fail.
+pub const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
+
+impl Conn<'_> {
+    /// Chooses between two texts that ask the same question.
+    pub(super) const fn either(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite,
+            Self::Postgres(_) => postgres,
+        }
+    }
+}
+
+/// Ends a SELECT whose rows the transaction is going to change. SQLite's writer is alone anyway.
+macro_rules! for_update {
+    ($conn:expr, $sql:literal) => {
+        $conn.either($sql, concat!($sql, " FOR UPDATE"))
+    };
+}
+
+/// Ends a SELECT whose rows must stay as they are until the transaction ends.
+macro_rules! for_share {
+    ($conn:expr, $sql:literal) => {
+        $conn.either($sql, concat!($sql, " FOR SHARE"))
+    };
+}
+
+/// One text, with the words in parentheses put as the database of the connection understands them.
+macro_rules! sql {
+    ($conn:expr, $($part:tt)+) => {
+        $conn.either(
+            concat!($($crate::storage::dialect::in_sqlite!($part)),+),
+            concat!($($crate::storage::dialect::in_postgres!($part)),+),
+        )
+    };
+}
+
+macro_rules! in_sqlite {
+    ($text:literal) => { $text };
+    // SQLite's writer is alone.
+    ((for update)) => { "" };
+    ((for update skip locked)) => { "" };
+    // The elements of a JSON array, each in the column `value`.
+    ((elements of $parameter:literal)) => { concat!("json_each(", $parameter, ")") };
+    ((bytes of hex $hex:literal)) => { concat!("unhex(", $hex, ")") };
+}
+
+macro_rules! in_postgres {
+    ($text:literal) => { $text };
+    ((for update)) => { " FOR UPDATE" };
+    ((for update skip locked)) => { " FOR UPDATE SKIP LOCKED" };
+    ((elements of $parameter:literal)) => { concat!("json_array_elements(CAST(", $parameter, " AS json))") };
+    ((bytes of hex $hex:literal)) => { concat!("decode(", $hex, ", 'hex')") };
+}
+
+pub(super) use {for_share, for_update, in_postgres, in_sqlite, sql};

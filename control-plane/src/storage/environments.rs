@@ -1,0 +1,63 @@
+//! Environments.
+
+use shared::{Timestamp, id::EnvironmentId, key::Prefix};
+use sqlx::FromRow;
+
+use super::{Conn, JsonText, Result};
+
+/// A tenant of this server.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Environment {
+    /// Its id.
+    pub id: EnvironmentId,
+    /// What people call it.
+    pub name: String,
+    /// What its new keys begin with.
+    pub key_prefix: Prefix,
+    /// Every prefix that its keys ever had.
+    pub prefixes: JsonText<Vec<Prefix>>,
+    /// Whether it has imported keys, whose shape is not ours.
+    pub accepts_foreign: bool,
+    /// How often something was narrowed for all of its keys.
+    pub generation: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Adds an environment.
+pub async fn insert(conn: Conn<'_>, environment: &Environment) -> Result<()> {
+    const SQL: &str = "INSERT INTO environments
+            (id, name, key_prefix, prefixes, accepts_foreign, generation, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    on_db!(conn, c => sqlx::query(SQL)
+        .bind(&environment.id)
+        .bind(&environment.name)
+        .bind(&environment.key_prefix)
+        .bind(&environment.prefixes)
+        .bind(environment.accepts_foreign)
+        .bind(environment.generation)
+        .bind(environment.created_at)
+        .bind(environment.updated_at)
+        .execute(c).await.map(drop))
+}
+
+/// The environment with this id.
+pub async fn get(conn: Conn<'_>, id: &EnvironmentId) -> Result<Option<Environment>> {
+    const SQL: &str = "SELECT * FROM environments WHERE id = $1";
+    on_db!(conn, c => sqlx::query_as(SQL).bind(id).fetch_optional(c).await)
+}
+
+/// All environments, oldest first. There are few: only an operator makes them.
+pub async fn list(conn: Conn<'_>) -> Result<Vec<Environment>> {
+    const SQL: &str = "SELECT * FROM environments ORDER BY id";
+    on_db!(conn, c => sqlx::query_as(SQL).fetch_all(c).await)
+}
+
+/// Whether there is any environment. It is the smallest question that needs the tables.
+pub async fn any(conn: Conn<'_>) -> Result<bool> {
+    const SQL: &str = "SELECT id FROM environments LIMIT 1";
+    let id: Option<EnvironmentId> = on_db!(conn, c => sqlx::query_scalar(SQL).fetch_optional(c).await)?;
+    Ok(id.is_some())
+}

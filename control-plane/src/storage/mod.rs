@@ -1,0 +1,203 @@
+//! Storage: every SQL text of the server, one text for each question, on SQLite and on Postgres.
+//!
+//! A question is a function that takes a [`Conn`]. "Not found" is `Ok(None)`; what it means is for the caller to say.
+//! What only one of the two databases understands is in [`dialect`].
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use sqlx::{
+    ConnectOptions, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+/// Runs one text on whichever database the connection is of. The body is compiled once for each.
+macro_rules! on_db {
+    ($conn:expr, $c:ident => $body:expr) => {
+        match $conn {
+            $crate::storage::Conn::Sqlite($c) => $body,
+            $crate::storage::Conn::Postgres($c) => $body,
+        }
+    };
+}
+
+pub mod api_keys;
+#[cfg(test)]
+mod conformance;
+mod dialect;
+pub mod edge_sync;
+pub mod environments;
+mod json_text;
+pub mod management_keys;
+pub mod organizations;
+pub mod outbox;
+mod page;
+pub mod permissions;
+
+pub use json_text::JsonText;
+pub use page::{Page, PageRequest, Position};
+
+/// What can go wrong when the database is asked.
+pub type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// How long a request waits for a connection, or for another process that writes to the same SQLite file.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that only read, of a SQLite database.
+const SQLITE_READERS: u32 = 4;
+/// Connections of a Postgres database, for each process.
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// The database.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// A file. One connection writes, because SQLite has one writer at a time: writers wait here, not in the database.
+    Sqlite {
+        /// The connections that read.
+        readers: SqlitePool,
+        /// The connection that writes.
+        writer: SqlitePool,
+    },
+    /// A server.
+    Postgres(PgPool),
+}
+
+/// A connection to ask questions of, borrowed from a [`Reader`] or a [`Writer`].
+#[derive(Debug)]
+pub enum Conn<'c> {
+    /// Of a file.
+    Sqlite(&'c mut SqliteConnection),
+    /// Of a server.
+    Postgres(&'c mut PgConnection),
+}
+
+/// A connection for questions that change nothing.
+#[derive(Debug)]
+pub enum Reader {
+    /// Of a file.
+    Sqlite(PoolConnection<Sqlite>),
+    /// Of a server.
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A transaction. Dropped without [`Writer::commit`], it never was.
+#[derive(Debug)]
+pub enum Writer {
+    /// Of a file.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// Of a server.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Db {
+    /// Opens the database that the URL names. A SQLite file is made if there is none.
+    pub async fn open(url: &str) -> anyhow::Result<Self> {
+        match url.split_once(':') {
+            Some(("sqlite", _)) => open_sqlite(url).await,
+            Some(("postgres" | "postgresql", _)) => open_postgres(url).await,
+            _ => anyhow::bail!("the database URL must begin with `sqlite:` or `postgres://`"),
+        }
+    }
+
+    /// Brings the tables to the state that this version of the server needs.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite { writer, .. } => sqlx::migrate!("migrations/sqlite").run(writer).await?,
+            Self::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<Reader> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Reader::Sqlite(readers.acquire().await?),
+            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// A transaction for writing.
+    pub async fn write(&self) -> Result<Writer> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Writer::Sqlite(writer.begin_with(dialect::SQLITE_BEGIN).await?),
+            Self::Postgres(pool) => Writer::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Closes every connection, once what runs on it has ended.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { readers, writer } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Conn<'_> {
+    /// The same connection, lent out for one more question.
+    pub fn reborrow(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(conn) => Conn::Sqlite(conn),
+            Self::Postgres(conn) => Conn::Postgres(conn),
+        }
+    }
+}
+
+impl Reader {
+    /// The connection.
+    pub fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(conn) => Conn::Sqlite(conn),
+            Self::Postgres(conn) => Conn::Postgres(conn),
+        }
+    }
+}
+
+impl Writer {
+    /// The connection, inside the transaction.
+    pub fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(transaction) => Conn::Sqlite(transaction),
+            Self::Postgres(transaction) => Conn::Postgres(transaction),
+        }
+    }
+
+    /// Makes it so.
+    pub async fn commit(self) -> Result<()> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => transaction.commit().await,
+        }
+    }
+}
+
+async fn open_sqlite(url: &str) -> anyhow::Result<Db> {
+    // FULL: what was acknowledged survives the loss of power, not only that of the process.
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging();
+    make_folder(options.get_filename())?;
+    let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE);
+    let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+    let readers = pool().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
+    Ok(Db::Sqlite { readers, writer })
+}
+
+fn make_folder(file: &Path) -> std::io::Result<()> {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
+        _ => Ok(()),
+    }
+}
+
+async fn open_postgres(url: &str) -> anyhow::Result<Db> {
+    let options = PgConnectOptions::from_str(url)?.application_name("latchkey").disable_statement_logging();
+    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(PATIENCE);
+    Ok(Db::Postgres(pool.connect_with(options).await?))
+}

@@ -1,0 +1,246 @@
+//! Organizations: the customers of the product.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    Rfc3339, Timestamp,
+    id::{EnvironmentId, OrganizationDomainId, OrganizationId},
+};
+use sqlx::FromRow;
+use utoipa::ToSchema;
+
+use super::{Conn, JsonText, Page, PageRequest, Result, dialect::for_share, dialect::for_update};
+
+/// A customer of the product.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Organization {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its tenant.
+    pub environment_id: EnvironmentId,
+    /// What people call it.
+    pub name: String,
+    /// What the product calls it.
+    pub external_id: Option<String>,
+    /// The product's own notes.
+    pub metadata: JsonText<BTreeMap<String, String>>,
+    /// Its domains.
+    pub domains: JsonText<Vec<Domain>>,
+    /// Kept for clients that ask for it; it changes nothing here.
+    pub allow_profiles_outside_organization: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A domain of an organization, as answers show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = OrganizationDomain)]
+pub struct Domain {
+    /// Always `organization_domain`.
+    pub object: String,
+    /// Its id.
+    pub id: OrganizationDomainId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// The domain itself.
+    pub domain: String,
+    /// What the product said of it; Latchkey verifies no domains.
+    pub state: DomainState,
+    /// When it was added.
+    pub created_at: Rfc3339,
+    /// When it was last changed.
+    pub updated_at: Rfc3339,
+}
+
+/// Whether the product says that it has verified a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DomainState {
+    /// Not yet.
+    Pending,
+    /// It has.
+    Verified,
+}
+
+/// Adds an organization. `false` if its external id is another's already.
+pub async fn insert(conn: Conn<'_>, organization: &Organization) -> Result<bool> {
+    const SQL: &str = "INSERT INTO organizations
+            (id, environment_id, name, external_id, metadata, domains, allow_profiles_outside_organization,
+             created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT DO NOTHING
+        RETURNING id";
+    let id: Option<OrganizationId> = on_db!(conn, c => sqlx::query_scalar(SQL)
+        .bind(&organization.id)
+        .bind(&organization.environment_id)
+        .bind(&organization.name)
+        .bind(&organization.external_id)
+        .bind(&organization.metadata)
+        .bind(&organization.domains)
+        .bind(organization.allow_profiles_outside_organization)
+        .bind(organization.created_at)
+        .bind(organization.updated_at)
+        .fetch_optional(c).await)?;
+    Ok(id.is_some())
+}
+
+/// The organization with this id.
+pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<Option<Organization>> {
+    const SQL: &str = "SELECT * FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL";
+    on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
+}
+
+/// The organization with this id, locked until the transaction ends, because it is going to be changed.
+pub async fn lock(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<Option<Organization>> {
+    let sql = for_update!(
+        conn,
+        "SELECT * FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"
+    );
+    on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
+}
+
+/// Whether there is this organization; it will be there until the transaction ends.
+pub async fn hold(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<bool> {
+    let sql = for_share!(
+        conn,
+        "SELECT id FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"
+    );
+    let found: Option<OrganizationId> =
+        on_db!(conn, c => sqlx::query_scalar(sql).bind(environment).bind(id).fetch_optional(c).await)?;
+    Ok(found.is_some())
+}
+
+/// The organization that the product calls so.
+pub async fn by_external_id(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    external_id: &str,
+) -> Result<Option<Organization>> {
+    const SQL: &str =
+        "SELECT * FROM organizations WHERE environment_id = $1 AND external_id = $2 AND deleted_at IS NULL";
+    on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(external_id).fetch_optional(c).await)
+}
+
+/// Which organizations a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Part of the name, in any case.
+    pub search: Option<String>,
+    /// One of these domains.
+    pub domains: Option<Vec<String>>,
+}
+
+macro_rules! list {
+    ($order:literal, $texts_of_json:literal) => {
+        concat!(
+            "SELECT * FROM organizations o WHERE o.environment_id = $1 AND o.deleted_at IS NULL
+             AND ($2 IS NULL OR lower(o.name) LIKE $2 ESCAPE '!')
+             AND ($3 IS NULL OR EXISTS (SELECT 1 FROM organization_domains d
+                 WHERE d.environment_id = $1 AND d.organization_id = o.id AND d.domain IN (",
+            $texts_of_json,
+            "))) ",
+            $order
+        )
+    };
+}
+macro_rules! list_on_both {
+    ($conn:expr, $order:literal) => {
+        $conn.either(
+            list!($order, "SELECT value FROM json_each($3)"),
+            list!($order, "SELECT json_array_elements_text($3::json)"),
+        )
+    };
+}
+
+/// A page of the organizations of an environment.
+pub async fn list(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    filter: &Filter,
+    request: &PageRequest,
+) -> Result<Page<Organization>> {
+    let walk = request.walk();
+    let sql = if walk.towards_older {
+        list_on_both!(conn, "AND o.id < $4 ORDER BY o.id DESC LIMIT $5")
+    } else {
+        list_on_both!(conn, "AND o.id > $4 ORDER BY o.id LIMIT $5")
+    };
+    let rows = on_db!(conn, c => sqlx::query_as(sql)
+        .bind(environment)
+        .bind(filter.search.as_deref().map(containing))
+        .bind(filter.domains.as_ref().map(JsonText))
+        .bind(walk.beyond)
+        .bind(walk.limit)
+        .fetch_all(c).await)?;
+    Ok(request.page(rows))
+}
+
+/// The LIKE pattern for "contains this text".
+fn containing(text: &str) -> String {
+    let escaped = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{escaped}%")
+}
+
+/// Writes a changed organization. `false` if its external id is another's already; the transaction is then lost.
+pub async fn update(conn: Conn<'_>, organization: &Organization) -> Result<bool> {
+    const SQL: &str = "UPDATE organizations
+        SET name = $3, external_id = $4, metadata = $5, domains = $6, allow_profiles_outside_organization = $7,
+            updated_at = $8
+        WHERE environment_id = $1 AND id = $2";
+    let updated = on_db!(conn, c => sqlx::query(SQL)
+        .bind(&organization.environment_id)
+        .bind(&organization.id)
+        .bind(&organization.name)
+        .bind(&organization.external_id)
+        .bind(&organization.metadata)
+        .bind(&organization.domains)
+        .bind(organization.allow_profiles_outside_organization)
+        .bind(organization.updated_at)
+        .execute(c).await.map(drop));
+    match updated {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+/// Makes the domains of an organization findable, and only those.
+pub async fn index_domains(mut transaction: Conn<'_>, organization: &Organization) -> Result<()> {
+    unindex_domains(transaction.reborrow(), &organization.id).await?;
+    const SQL: &str = "INSERT INTO organization_domains (environment_id, domain, organization_id)
+        VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    for domain in &organization.domains.0 {
+        on_db!(transaction.reborrow(), c => sqlx::query(SQL)
+            .bind(&organization.environment_id)
+            .bind(&domain.domain)
+            .bind(&organization.id)
+            .execute(c).await.map(drop))?;
+    }
+    Ok(())
+}
+
+async fn unindex_domains(conn: Conn<'_>, id: &OrganizationId) -> Result<()> {
+    const SQL: &str = "DELETE FROM organization_domains WHERE organization_id = $1";
+    on_db!(conn, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))
+}
+
+/// Deletes an organization, all but its row. `false` if there is none.
+pub async fn delete(
+    mut transaction: Conn<'_>,
+    environment: &EnvironmentId,
+    id: &OrganizationId,
+    now: Timestamp,
+) -> Result<bool> {
+    const SQL: &str = "UPDATE organizations SET deleted_at = $3, updated_at = $3, generation = generation + 1
+        WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL
+        RETURNING id";
+    let deleted: Option<OrganizationId> = on_db!(transaction.reborrow(), c => sqlx::query_scalar(SQL)
+        .bind(environment)
+        .bind(id)
+        .bind(now)
+        .fetch_optional(c).await)?;
+    unindex_domains(transaction, id).await?;
+    Ok(deleted.is_some())
+}

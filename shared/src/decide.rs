@@ -1,0 +1,58 @@
+//! Whether a key is accepted.
+
+use std::net::IpAddr;
+
+use crate::{
+    Timestamp,
+    id::EnvironmentId,
+    permission::Expression,
+    reason::Reason,
+    record::{Grant, Record},
+};
+
+/// What the key is to be accepted for.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The environment in which it is presented.
+    pub environment: &'a EnvironmentId,
+    /// Where it is used from, if the caller says so.
+    pub ip: Option<IpAddr>,
+    /// What it must be allowed to do, if the caller demands anything.
+    pub permissions: Option<&'a Expression>,
+}
+
+impl<'a> Request<'a> {
+    /// A request that demands nothing more than a good key of this environment.
+    #[must_use]
+    pub const fn of_environment(environment: &'a EnvironmentId) -> Self {
+        Self { environment, ip: None, permissions: None }
+    }
+}
+
+/// Accepts the key that this record describes, or says the first reason against it.
+///
+/// [`Reason::Malformed`] and the usual [`Reason::NotFound`] come before there is a record, from [`crate::key`] and the
+/// look-up.
+///
+/// # Errors
+/// The reason why the key is refused.
+pub fn decide(record: &Record, request: &Request<'_>, now: Timestamp) -> Result<(), Reason> {
+    refuse_if(record.environment != *request.environment, Reason::NotFound)?;
+    refuse_if(record.revoked.is_some(), Reason::Revoked)?;
+    refuse_if(record.disabled, Reason::Disabled)?;
+    refuse_if(record.not_before.is_some_and(|start| now < start), Reason::NotYetValid)?;
+    refuse_if(record.expires_at.is_some_and(|end| now >= end), Reason::Expired)?;
+    let Grant::ApiKey(key) = &record.grant else {
+        return Ok(());
+    };
+    // A caller that does not say where the key is used from cannot use one that is limited to some addresses.
+    let address_fits = key.ip_allow_list.is_empty()
+        || request.ip.is_some_and(|ip| key.ip_allow_list.iter().any(|range| range.contains(&ip.to_canonical())));
+    refuse_if(!address_fits, Reason::IpNotAllowed)?;
+    let may = request.permissions.is_none_or(|needed| needed.is_met_by(&key.permissions));
+    refuse_if(!may, Reason::InsufficientPermissions)
+}
+
+const fn refuse_if(condition: bool, reason: Reason) -> Result<(), Reason> {
+    if condition { Err(reason) } else { Ok(()) }
+}

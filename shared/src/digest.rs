@@ -1,0 +1,93 @@
+//! What is stored instead of a key, and where the edge finds it.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+
+use crate::id::EnvironmentId;
+
+/// SHA-256 of a key's text. A key has 190 bits of randomness, so a slow hash would add cost and no safety.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of a key.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// The digest with these bytes, if there are 32 of them.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The digest that was written as this text, if it was one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?)
+    }
+
+    /// Its bytes, as the database stores them.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Base64url without padding: 43 characters.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// The name under which the edge's KV store holds a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KvKey(String);
+
+impl KvKey {
+    /// What the name of every customer's key begins with.
+    pub const API_KEYS: &'static str = "k1:";
+    /// What the name of every management key begins with.
+    pub const MANAGEMENT_KEYS: &'static str = "m1:";
+
+    /// Where a customer's key stands. It names the environment, so no environment can reach another's.
+    #[must_use]
+    pub fn api_key(environment: &EnvironmentId, digest: &Digest) -> Self {
+        Self(format!("{}{environment}:{digest}", Self::API_KEYS))
+    }
+
+    /// Where a management key stands.
+    #[must_use]
+    pub fn management_key(digest: &Digest) -> Self {
+        Self(format!("{}{digest}", Self::MANAGEMENT_KEYS))
+    }
+
+    /// Whose place this name is, if it is that of a customer's key.
+    #[must_use]
+    pub fn parse_api_key(name: &str) -> Option<(EnvironmentId, Digest)> {
+        let (environment, digest) = name.strip_prefix(Self::API_KEYS)?.split_once(':')?;
+        Some((environment.parse().ok()?, Digest::parse(digest)?))
+    }
+
+    /// Whose place this name is, if it is that of a management key.
+    #[must_use]
+    pub fn parse_management_key(name: &str) -> Option<Digest> {
+        Digest::parse(name.strip_prefix(Self::MANAGEMENT_KEYS)?)
+    }
+
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KvKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,51 @@
+//! Reading JSON bodies: the same words for the same mistake, everywhere.
+
+use serde::Deserialize;
+
+use crate::error::{ApiError, FieldError};
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// 400 for what is not JSON, 422 with the name of the field for JSON of another form.
+pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|_| explain::<T>(body))
+}
+
+/// Reads the body once more, slowly, to say where the mistake is.
+#[cold]
+fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> ApiError {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+        return not_json("something follows the JSON value");
+    };
+    let path = error.path().to_string();
+    let error = error.into_inner();
+    if !error.is_data() {
+        return not_json(&error.to_string());
+    }
+    let message = error.to_string();
+    match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        Some(missing) => FieldError::new(within(&path, missing), "required", "is required").into(),
+        None => FieldError::new(path, "invalid", without_values(&message)).into(),
+    }
+}
+
+/// What was expected, without what was given instead: that may be a secret in the wrong place. The position goes too,
+/// which counts bytes of the whole body and helps nobody beside the name of the field.
+fn without_values(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if expected.starts_with("struct ") => "must be an object".to_owned(),
+        Some((_, expected)) => format!("must be {expected}"),
+        None => message.to_owned(),
+    }
+}
+
+fn not_json(why: &str) -> ApiError {
+    ApiError::new(400, "invalid_json", format!("The request body is not valid JSON: {why}."))
+}
+
+fn within(path: &str, field: &str) -> String {
+    if path == "." { field.to_owned() } else { format!("{path}.{field}") }
+}
