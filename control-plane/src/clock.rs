@@ -37,7 +37,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Measures how long something takes; for metrics only.
+/// Measures how long something takes, for metrics and progress; nothing is decided by it.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 

@@ -1,6 +1,6 @@
 //! The settings: `defaults.toml`, then a file, then the environment.
 
-use std::{net::SocketAddr, path::Path};
+use std::{env, net::SocketAddr, path::Path};
 
 use anyhow::Context;
 use config::{Config as Sources, Environment, File, FileFormat};
@@ -46,10 +46,19 @@ const KV_BULK_LIMIT: usize = 10_000;
 impl Config {
     /// Reads the settings. `database_url`, if given, wins over every other source.
     pub fn load(file: Option<&Path>, database_url: Option<&str>) -> anyhow::Result<Self> {
-        Self::read(file, database_url, Environment::with_prefix("LATCHKEY"))
+        let variables =
+            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::read(file, database_url, variables)
     }
 
-    fn read(file: Option<&Path>, database_url: Option<&str>, environment: Environment) -> anyhow::Result<Self> {
+    fn read(
+        file: Option<&Path>,
+        database_url: Option<&str>,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        // A misspelt setting must not be passed over, so every other variable of this prefix is an error.
+        let settings = variables.filter(|(name, _)| !is_no_setting(name)).collect();
+        let environment = Environment::with_prefix("LATCHKEY").source(Some(settings));
         let mut sources = Sources::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(file) = file {
             sources = sources.add_source(File::from(file).format(FileFormat::Toml));
@@ -64,6 +73,12 @@ impl Config {
             "edge_batch_pairs must be between 1 and {KV_BULK_LIMIT}"
         );
         Ok(config)
+    }
+
+    /// The defaults alone, for tests.
+    #[cfg(test)]
+    pub(crate) fn defaults() -> Self {
+        Self::read(None, None, std::iter::empty()).unwrap()
     }
 
     /// The edge's settings, if there is an edge.
@@ -81,6 +96,12 @@ impl Config {
             batch_pairs: self.edge_batch_pairs,
         }))
     }
+}
+
+/// Variables that share our prefix and are read elsewhere: by the command line, and by the tools that build and test.
+fn is_no_setting(variable: &str) -> bool {
+    ["LATCHKEY_CONFIG", "LATCHKEY_CACHE_DIR", "LATCHKEY_BIN"].contains(&variable)
+        || variable.starts_with("LATCHKEY_TEST_")
 }
 
 /// The settings of a configured edge.
@@ -102,9 +123,8 @@ pub struct EdgeConfig {
 mod tests {
     use super::*;
 
-    fn environment(variables: &[(&str, &str)]) -> Environment {
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Environment::with_prefix("LATCHKEY").source(Some(variables.collect()))
+    fn environment(variables: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>().into_iter()
     }
 
     #[test]

@@ -77,7 +77,16 @@ impl Default for Metrics {
             "Bulk writes to the edge's store that failed",
             publish_failures.clone(),
         );
-        Self { registry, requests, request_duration, validations, outbox_depth, outbox_age, published, publish_failures }
+        Self {
+            registry,
+            requests,
+            request_duration,
+            validations,
+            outbox_depth,
+            outbox_age,
+            published,
+            publish_failures,
+        }
     }
 }
 

@@ -21,9 +21,8 @@ fn new_ulid(now: Timestamp, entropy: &mut impl Entropy) -> ulid::Ulid {
 
 /// ULIDs are read in their canonical form alone, so that one thing has one name.
 fn is_id(prefix: &str, text: &str) -> bool {
-    text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|ulid| {
-        ulid.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) && ulid::Ulid::from_string(ulid).is_ok()
-    })
+    let ulid = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
+    ulid.is_some_and(|text| ulid::Ulid::from_string(text).is_ok_and(|ulid| ulid.to_string() == text))
 }
 
 macro_rules! ids {

@@ -4,18 +4,26 @@ use serde::Deserialize;
 
 use crate::error::{ApiError, FieldError};
 
-/// Reads a JSON body.
+/// What stands for the name of a field where the body as a whole is at fault.
+const WHOLE: &str = "body";
+
+/// Reads a JSON body, which must be an object.
 ///
 /// # Errors
 /// 400 for what is not JSON, 422 with the name of the field for JSON of another form.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|_| explain::<T>(body))
+    let body = str::from_utf8(body).map_err(|_| not_json("it is not UTF-8"))?;
+    // To serde, an array of values is a struct as well. Nobody means that here, so it is an error like any other.
+    if body.trim_ascii_start().starts_with('[') {
+        return Err(FieldError::new(WHOLE, "invalid", "must be an object").into());
+    }
+    serde_json::from_str(body).map_err(|_| explain::<T>(body))
 }
 
 /// Reads the body once more, slowly, to say where the mistake is.
 #[cold]
-fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> ApiError {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+fn explain<'a, T: Deserialize<'a>>(body: &'a str) -> ApiError {
+    let mut deserializer = serde_json::Deserializer::from_str(body);
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
         return not_json("something follows the JSON value");
     };
@@ -27,6 +35,7 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> ApiError {
     let message = error.to_string();
     match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         Some(missing) => FieldError::new(within(&path, missing), "required", "is required").into(),
+        None if path == "." => FieldError::new(WHOLE, "invalid", without_values(&message)).into(),
         None => FieldError::new(path, "invalid", without_values(&message)).into(),
     }
 }

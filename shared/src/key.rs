@@ -23,8 +23,32 @@ pub const MANAGEMENT_PREFIX: &str = "mk";
 
 /// What secret scanners already know as somebody else's, and what would be mistaken for it.
 const TAKEN_PREFIXES: &[&str] = &[
-    "ghp", "gho", "ghu", "ghs", "ghr", "github_pat", "glpat", "npm", "pypi", "sk", "sk_live", "sk_test", "pk_live",
-    "pk_test", "rk_live", "rk_test", "whsec", "xoxb", "xoxp", "xapp", "hf", "dop_v1", "shpat", "shpss", "r8", "re",
+    "ghp",
+    "gho",
+    "ghu",
+    "ghs",
+    "ghr",
+    "github_pat",
+    "glpat",
+    "npm",
+    "pypi",
+    "sk",
+    "sk_live",
+    "sk_test",
+    "pk_live",
+    "pk_test",
+    "rk_live",
+    "rk_test",
+    "whsec",
+    "xoxb",
+    "xoxp",
+    "xapp",
+    "hf",
+    "dop_v1",
+    "shpat",
+    "shpss",
+    "r8",
+    "re",
 ];
 
 /// What stands before the last underscore of a key: `[a-z][a-z0-9_]{0,22}[a-z0-9]`.
@@ -194,14 +218,16 @@ pub fn parse(text: &str) -> Result<&str, Malformed> {
 /// Whether the text can be a key of an environment with these prefixes at all. What cannot be is refused unseen.
 pub fn recognise(text: &str, prefixes: &[Prefix], accepts_foreign: bool) -> Result<(), Malformed> {
     let ours = parse(text).is_ok_and(|prefix| prefixes.iter().any(|p| p.as_str() == prefix));
-    let foreign = accepts_foreign && (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    let foreign =
+        accepts_foreign && (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     if ours || foreign { Ok(()) } else { Err(Malformed) }
 }
 
-/// What a person may see of a key for ever: `<prefix>_…<last 4>`.
+/// What a person may see of a key for ever: `<prefix>_…<last 4>`, or `…<last 4>` of one whose shape is not ours, since
+/// nobody knows which part of it is secret.
 #[must_use]
 pub fn mask(text: &str) -> String {
-    let prefix = text.rsplit_once('_').map_or("", |(prefix, _)| prefix);
+    let prefix = parse(text).map_or("", |prefix| &text[..=prefix.len()]);
     let start = text.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
-    format!("{prefix}_…{}", &text[start..])
+    format!("{prefix}…{}", &text[start..])
 }

@@ -21,8 +21,7 @@ use crate::{
 /// The longest body that is read.
 pub const BODY_LIMIT: usize = 16 * 1024;
 
-/// What a caller asks.
-#[derive(Debug)]
+/// What a caller asks. It holds the text of a key, so it cannot be printed.
 pub struct Validation<'a> {
     value: Cow<'a, str>,
     ip: Option<IpAddr>,

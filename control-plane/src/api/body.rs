@@ -39,8 +39,8 @@ impl<T: DeserializeOwned> FromRequest<App> for OptionalJsonBody<T> {
 /// Reads a body, and no more of it than the limit.
 pub async fn read(request: Request, limit: usize) -> Result<Bytes, Error> {
     axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
-        let too_long = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        let too_long =
+            std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if too_long {
             ApiError::too_large(limit).into()
         } else {

@@ -12,6 +12,8 @@ mod organizations;
 mod path;
 mod permissions;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod testing;
 
 use axum::Router;

@@ -1,0 +1,205 @@
+//! A server for tests: the real routes on a real database, asked without a network between.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use serde_json::{Value, json};
+use shared::{Timestamp, id::EnvironmentId, scope};
+use tower::ServiceExt;
+
+use crate::{app::App, clock::Clock, config::Config, edge::Wake, keys, metrics::Metrics, storage::Db};
+
+/// The moment at which every test begins.
+pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A server, its clock, and a caller that may do everything in one environment.
+pub struct Server {
+    pub db: Db,
+    pub management_key: String,
+    router: Router,
+    clock: Clock,
+    environment: EnvironmentId,
+    millis: Arc<AtomicI64>,
+}
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub text: String,
+}
+
+impl Reply {
+    /// The body, which must be JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The body of a success with this status.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// The code of an error with this status.
+    #[track_caller]
+    pub fn error(&self, status: u16) -> String {
+        let body = self.expect(status);
+        assert!(body["message"].is_string(), "{body}");
+        body["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The fields that a 422 complains of.
+    #[track_caller]
+    pub fn fields(&self) -> Vec<String> {
+        assert_eq!(self.error(422), "unprocessable_entity");
+        let body = self.json();
+        body["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Server {
+    pub async fn new(db: Db) -> Self {
+        let millis = Arc::new(AtomicI64::new(START.as_millis()));
+        let hands = Arc::clone(&millis);
+        let clock = Clock::from_fn(move || Timestamp::from_millis(hands.load(Ordering::SeqCst)));
+        let app = App {
+            db: db.clone(),
+            clock: clock.clone(),
+            publisher: Wake::default(),
+            metrics: Arc::new(Metrics::default()),
+        };
+        let router = super::router(app, &Config::defaults());
+        let (environment, management_key) = new_environment(&db, &clock).await;
+        Self { db, environment, management_key, router, clock, millis }
+    }
+
+    /// The same server for a caller of another, new environment.
+    pub async fn of_another_environment(&self) -> Self {
+        let (environment, management_key) = new_environment(&self.db, &self.clock).await;
+        Self {
+            db: self.db.clone(),
+            environment,
+            management_key,
+            router: self.router.clone(),
+            clock: self.clock.clone(),
+            millis: Arc::clone(&self.millis),
+        }
+    }
+
+    /// The same server for a caller with these scopes alone.
+    pub async fn with_scopes(&self, scopes: &[&str]) -> Self {
+        let management_key = new_management_key(&self.db, &self.clock, &self.environment, scopes).await;
+        Self {
+            db: self.db.clone(),
+            environment: self.environment.clone(),
+            management_key,
+            router: self.router.clone(),
+            clock: self.clock.clone(),
+            millis: Arc::clone(&self.millis),
+        }
+    }
+
+    /// Turns the clock on.
+    pub fn advance(&self, millis: i64) {
+        self.millis.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, Body::empty()).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send("DELETE", path, Body::empty()).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send("POST", path, Body::from(body.to_string())).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Reply {
+        self.send("PUT", path, Body::from(body.to_string())).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.send("PATCH", path, Body::from(body.to_string())).await
+    }
+
+    /// Sends a request as this caller.
+    pub async fn send(&self, method: &str, path: &str, body: Body) -> Reply {
+        let authorization = format!("Bearer {}", self.management_key);
+        self.send_as(Some(&authorization), method, path, body).await
+    }
+
+    /// Sends a request with this `Authorization` header.
+    pub async fn send_as(&self, authorization: Option<&str>, method: &str, path: &str, body: Body) -> Reply {
+        let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let status = response.status();
+        if !status.is_success() || status == StatusCode::CREATED {
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        }
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        Reply { status: status.as_u16(), text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// Makes an organization, and returns its id.
+    pub async fn organization(&self) -> String {
+        id_of(&self.post("/organizations", json!({"name": "Acme"})).await.expect(201))
+    }
+
+    /// Makes permissions of these slugs.
+    pub async fn permissions(&self, slugs: &[&str]) {
+        for slug in slugs {
+            self.post("/authorization/permissions", json!({"slug": slug, "name": slug})).await.expect(201);
+        }
+    }
+
+    /// Makes a key of the organization, and returns the answer.
+    pub async fn api_key(&self, organization: &str, body: Value) -> Value {
+        self.post(&format!("/organizations/{organization}/api_keys"), body).await.expect(201)
+    }
+
+    /// Validates a key.
+    pub async fn validate(&self, value: &str) -> Value {
+        self.post("/api_keys/validations", json!({"value": value})).await.expect(200)
+    }
+}
+
+/// The id of an answer.
+pub fn id_of(body: &Value) -> String {
+    body["id"].as_str().unwrap().to_owned()
+}
+
+/// The ids of a list.
+pub fn ids_of(list: &Value) -> Vec<String> {
+    list["data"].as_array().unwrap().iter().map(id_of).collect()
+}
+
+async fn new_environment(db: &Db, clock: &Clock) -> (EnvironmentId, String) {
+    let mut transaction = db.write().await.unwrap();
+    let prefix = "lk_test".parse().unwrap();
+    let environment = keys::create_environment(transaction.conn(), "Test", prefix, clock).await.unwrap().id;
+    transaction.commit().await.unwrap();
+    let key = new_management_key(db, clock, &environment, &[scope::ALL]).await;
+    (environment, key)
+}
+
+async fn new_management_key(db: &Db, clock: &Clock, environment: &EnvironmentId, scopes: &[&str]) -> String {
+    let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    let mut transaction = db.write().await.unwrap();
+    let key = keys::create_management_key(&mut transaction, environment, "Test", &scopes, clock).await.unwrap();
+    transaction.commit().await.unwrap();
+    key.text.expose().to_owned()
+}

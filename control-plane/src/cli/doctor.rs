@@ -1,5 +1,196 @@
-use crate::{config::Config, storage::Db};
+use std::{fmt::Display, time::Duration};
 
-pub(super) async fn run(_config: &Config, _db: &Db) -> anyhow::Result<()> {
+use anyhow::bail;
+use reqwest::{StatusCode, Url};
+use serde_json::Value;
+use shared::Timestamp;
+
+use crate::{
+    clock::Clock,
+    config::{Config, EdgeConfig},
+    edge::kv::{Kv, KvError},
+    storage::{self, Db, environments, management_keys, outbox},
+};
+
+/// A name that no key has. Asking for it shows whether KV answers.
+const PROBE: &str = "latchkey:doctor";
+/// How long the Worker may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A change that has waited longer than this is not being published.
+const STUCK_AFTER: i64 = 120;
+
+/// Looks at one part after the other, and says of each whether it is well and, if not, what to do.
+pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
+    let mut findings = Findings::default();
+    let edge = edge(config, &mut findings);
+    if let Some(db) = database(config, &mut findings).await {
+        if let Err(error) = contents(&db, edge.is_some(), &mut findings).await {
+            findings.wrong(format!("the database failed: {error}"), "look into the log of the database");
+        }
+        db.close().await;
+    }
+    if let Some(edge) = &edge {
+        kv(edge, &mut findings).await;
+        worker(config, edge, &mut findings).await;
+    }
+    match findings.wrong {
+        0 => Ok(()),
+        1 => bail!("one thing is wrong"),
+        wrong => bail!("{wrong} things are wrong"),
+    }
+}
+
+#[derive(Default)]
+struct Findings {
+    wrong: usize,
+}
+
+impl Findings {
+    fn well(&self, what: impl Display) {
+        println!("✓ {what}");
+    }
+
+    fn note(&self, what: impl Display) {
+        println!("· {what}");
+    }
+
+    fn wrong(&mut self, what: impl Display, what_to_do: impl Display) {
+        self.wrong += 1;
+        println!("✗ {what}\n  → {what_to_do}");
+    }
+}
+
+fn edge(config: &Config, findings: &mut Findings) -> Option<EdgeConfig> {
+    match config.edge() {
+        Ok(Some(edge)) => {
+            findings.well("the settings of the edge are complete");
+            Some(edge)
+        }
+        Ok(None) => {
+            findings.note("no edge is configured (LATCHKEY_EDGE_KV_URL): the control plane alone validates keys");
+            None
+        }
+        Err(error) => {
+            findings.wrong(format!("the settings of the edge are wrong: {error:#}"), "correct them");
+            None
+        }
+    }
+}
+
+async fn database(config: &Config, findings: &mut Findings) -> Option<Db> {
+    let db = match super::open(config).await {
+        Ok(db) => db,
+        Err(error) => {
+            findings.wrong(format!("{error:#}"), "correct LATCHKEY_DATABASE_URL, or start the database");
+            return None;
+        }
+    };
+    match db.is_migrated().await {
+        Ok(true) => {
+            findings.well("the database answers and is up to date");
+            Some(db)
+        }
+        Ok(false) => {
+            findings.wrong("the database is not up to date", "run `latchkey migrate`; `latchkey serve` does so by itself");
+            None
+        }
+        Err(error) => {
+            findings.wrong(format!("the database does not answer: {error}"), "look into the log of the database");
+            None
+        }
+    }
+}
+
+async fn contents(db: &Db, has_edge: bool, findings: &mut Findings) -> storage::Result<()> {
+    let mut reader = db.read().await?;
+    let environments = environments::list(reader.conn()).await?;
+    if environments.is_empty() {
+        findings.wrong("there is no environment", "run `latchkey environments create NAME`, or start `latchkey serve`");
+    }
+    for environment in environments {
+        let keys = management_keys::list(reader.conn(), &environment.id).await?;
+        let active = keys.iter().filter(|key| key.revoked_at.is_none()).count();
+        let what = format!("environment {} ({}): {active} management keys", environment.id, environment.name);
+        if active > 0 {
+            findings.well(what);
+        } else {
+            let command = "latchkey management-keys create --environment";
+            findings.wrong(what, format!("run `{command} {} --name NAME`", environment.id));
+        }
+    }
+    if has_edge {
+        let now = Clock::system().now();
+        outbox_is_moving(outbox::backlog(reader.conn(), now).await?, now, findings);
+    }
     Ok(())
+}
+
+fn outbox_is_moving(backlog: outbox::Backlog, now: Timestamp, findings: &mut Findings) {
+    let Some(oldest) = backlog.oldest else {
+        findings.well("every change has been published");
+        return;
+    };
+    let seconds = (now.as_millis() - oldest.as_millis()) / 1000;
+    let what = format!("{} changes wait to be published, the oldest for {seconds} s", backlog.depth);
+    if seconds < STUCK_AFTER {
+        findings.well(what);
+    } else {
+        findings.wrong(what, "see that `latchkey serve` runs with these settings; its log says why it cannot publish");
+    }
+}
+
+async fn kv(edge: &EdgeConfig, findings: &mut Findings) {
+    let kv = match Kv::new(edge, Clock::system()) {
+        Ok(kv) => kv,
+        Err(error) => return findings.wrong(format!("{error:#}"), "correct the settings of the edge"),
+    };
+    match kv.get(&[PROBE]).await {
+        Ok(_) => findings.well("KV answers and accepts the token"),
+        Err(error) => findings.wrong(&error, what_to_do(&error)),
+    }
+}
+
+fn what_to_do(error: &KvError) -> &'static str {
+    let KvError::Status { status, .. } = error else {
+        return "see that LATCHKEY_EDGE_KV_URL is right and can be reached from here";
+    };
+    match *status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "give LATCHKEY_EDGE_KV_TOKEN an API token that may edit Workers KV of this account"
+        }
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => {
+            "see that LATCHKEY_EDGE_KV_NAMESPACE is the id of the namespace, and the account in LATCHKEY_EDGE_KV_URL its account"
+        }
+        StatusCode::TOO_MANY_REQUESTS => "wait: Cloudflare allows an account 1,200 calls in five minutes",
+        _ => "try again; www.cloudflarestatus.com says whether Cloudflare has trouble",
+    }
+}
+
+async fn worker(config: &Config, edge: &EdgeConfig, findings: &mut Findings) {
+    if config.edge_url.is_empty() {
+        return findings.note("the Worker was not asked, because LATCHKEY_EDGE_URL is not set");
+    }
+    let secret = "run `wrangler secret put LATCHKEY_EDGE_SECRET` with the value of LATCHKEY_EDGE_SECRET here, and deploy";
+    let url = "see that LATCHKEY_EDGE_URL is the Worker's address and that it is deployed";
+    match ask_worker(&config.edge_url, edge).await {
+        Ok((StatusCode::OK, body)) if body["kv_reads"].is_u64() => {
+            findings.well("the Worker answers and has the same edge secret");
+        }
+        Ok((StatusCode::UNAUTHORIZED, _)) => findings.wrong("the Worker has another edge secret", secret),
+        Ok((StatusCode::SERVICE_UNAVAILABLE, body)) => {
+            let why = body["message"].as_str().unwrap_or("it is not configured");
+            findings.wrong(format!("the Worker cannot validate keys: {why}"), secret);
+        }
+        Ok((status, _)) => findings.wrong(format!("what answers at {} ({status}) is not the Worker", config.edge_url), url),
+        Err(error) => findings.wrong(format!("the Worker does not answer: {error:#}"), url),
+    }
+}
+
+async fn ask_worker(edge_url: &str, edge: &EdgeConfig) -> anyhow::Result<(StatusCode, Value)> {
+    let url = Url::parse(&format!("{}/_edge/status", edge_url.trim_end_matches('/')))?;
+    let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
+    let request = http.get(url).bearer_auth(edge.secrets.ingress_token());
+    let response = request.send().await?;
+    let status = response.status();
+    Ok((status, response.json().await.unwrap_or_default()))
 }

@@ -1,13 +1,153 @@
-use clap::Subcommand;
+use std::time::Duration;
 
-use crate::{config::Config, storage::Db};
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    clock::{Clock, Stopwatch},
+    config::{Config, EdgeConfig},
+    edge::{
+        flush::Flusher,
+        kv::Kv,
+        sync,
+        verify::{Comparison, Report},
+    },
+    storage::Db,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Compare.
+    /// Compare what the edge stores with the database. Exits with 1 if they differ.
     Verify,
+    /// Write every key to the edge's store again. An interrupted run is resumed.
+    Sync {
+        /// Begin anew instead of resuming an interrupted run.
+        #[arg(long)]
+        restart: bool,
+        /// Also remove from the store what the database does not know.
+        #[arg(long)]
+        prune: bool,
+    },
 }
 
-pub(super) async fn run(_command: Command, _config: &Config, _db: &Db) -> anyhow::Result<()> {
+pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
+    let edge = config.edge()?.context(
+        "no edge is configured: set LATCHKEY_EDGE_KV_URL, LATCHKEY_EDGE_KV_NAMESPACE, LATCHKEY_EDGE_KV_TOKEN and \
+         LATCHKEY_EDGE_SECRET",
+    )?;
+    db.migrate().await?;
+    match command {
+        Command::Verify => verify(edge, db).await,
+        Command::Sync { restart, prune } => sync(edge, db, restart, prune).await,
+    }
+}
+
+async fn sync(edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let namespace = edge.kv_namespace.clone();
+    let mut flusher = Flusher::new(edge, db.clone(), clock.clone())?;
+    let start = sync::start(db, &clock, &namespace, restart).await?;
+    if let Some(interrupted) = start.resumes {
+        eprintln!("Resuming the run that was interrupted at {interrupted}; --restart begins anew.");
+    }
+    let mut progress = Progress::new("Writing keys", Some(start.keys));
+    let rebuilt = sync::run(db, &clock, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
+    progress.finish();
+    println!("Queued {} keys and wrote {} records.", rebuilt.queued, rebuilt.written);
+    if rebuilt.written < rebuilt.queued {
+        println!("`latchkey serve`, which runs beside it, wrote others of them.");
+    }
+    if rebuilt.waiting > 0 {
+        println!("{} records still wait to be written; `latchkey serve` does so.", rebuilt.waiting);
+    }
+    if prune {
+        let removed = sync::prune(db, flusher.kv()).await?;
+        println!("Removed {removed} records that the database does not know.");
+    }
     Ok(())
+}
+
+async fn verify(edge: EdgeConfig, db: &Db) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let kv = Kv::new(&edge, clock.clone())?;
+    let mut progress = Progress::new("Comparing", None);
+    let comparison = Comparison { db, clock: &clock, kv: &kv, secrets: &edge.secrets };
+    let report = comparison.run(|looked_at| progress.set(looked_at)).await?;
+    progress.finish();
+    print(&report);
+    if report.is_clean() {
+        return Ok(());
+    }
+    bail!("{}", advice(&report));
+}
+
+fn print(report: &Report) {
+    let mut rows = vec![
+        ("keys in the database".to_owned(), report.keys, String::new()),
+        ("records at the edge".to_owned(), report.records, String::new()),
+        ("waiting to be published".to_owned(), report.waiting, String::new()),
+    ];
+    for (name, difference) in report.differences() {
+        let more = if usize::try_from(difference.count).is_ok_and(|count| count > difference.examples.len()) { ", …" } else { "" };
+        rows.push((name.to_owned(), difference.count, format!("{}{more}", difference.examples.join(", "))));
+    }
+    for (name, count, examples) in rows {
+        println!("{}", format!("{name:<24} {count:>10}  {examples}").trim_end());
+    }
+}
+
+/// What to do about each difference that there is.
+fn advice(report: &Report) -> String {
+    let mut advice = vec!["the edge's store differs from the database"];
+    if report.missing.count + report.stale.count > 0 {
+        advice.push("`latchkey edge sync` writes what is missing or stale (KV can lag a minute behind: compare again first)");
+    }
+    if report.unreadable.count > 0 {
+        advice.push("what is unreadable was sealed with another LATCHKEY_EDGE_SECRET or tampered with: `latchkey edge sync` replaces it");
+    }
+    if report.newer.count > 0 {
+        advice.push("records are newer than the database if it was restored from a backup: make the changes since then again before you sync");
+    }
+    if report.unknown.count > 0 {
+        advice.push("`latchkey edge sync --prune` removes what is unknown, unless another installation shares the namespace");
+    }
+    advice.join("\n- ")
+}
+
+/// A bar on a terminal, and otherwise a line now and then. Both go to standard error.
+struct Progress {
+    what: &'static str,
+    bar: ProgressBar,
+    total: Option<u64>,
+    since_last_line: Stopwatch,
+}
+
+impl Progress {
+    const A_LINE_EACH: Duration = Duration::from_secs(5);
+
+    fn new(what: &'static str, total: Option<u64>) -> Self {
+        let bar = match total {
+            Some(total) => ProgressBar::new(total).with_style(style("{msg} {wide_bar} {human_pos}/{human_len} {eta}")),
+            None => ProgressBar::no_length().with_style(style("{spinner} {msg} {human_pos} {elapsed}")),
+        };
+        Self { what, bar: bar.with_message(what), total, since_last_line: Stopwatch::start() }
+    }
+
+    fn set(&mut self, done: u64) {
+        self.bar.set_position(done);
+        if self.bar.is_hidden() && self.since_last_line.elapsed() >= Self::A_LINE_EACH {
+            let of_total = self.total.map_or_else(String::new, |total| format!(" of {total}"));
+            eprintln!("{}: {done}{of_total}", self.what);
+            self.since_last_line = Stopwatch::start();
+        }
+    }
+
+    fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -64,15 +64,17 @@ impl Cli {
         start_logging(&config);
         // Two crates bring a TLS library each; this says which one is meant. It fails only if it was said before.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        if let Command::Doctor = self.command {
+            return doctor::run(&config).await;
+        }
         let db = open(&config).await?;
         match self.command {
             Command::Serve => serve::run(&config, db).await,
             Command::Migrate => migrate::run(&db).await,
-            Command::Doctor => doctor::run(&config, &db).await,
             Command::Environments(command) => environments::run(command, &db).await,
             Command::ManagementKeys(command) => management_keys::run(command, &db).await,
             Command::Edge(command) => edge::run(command, &config, &db).await,
-            Command::Openapi => Ok(()),
+            Command::Doctor | Command::Openapi => Ok(()),
         }
     }
 }
@@ -82,7 +84,9 @@ async fn open(config: &Config) -> anyhow::Result<Db> {
     let url = config.database_url.expose_secret();
     Db::open(url).await.map_err(|error| {
         let kind = url.split(':').next().unwrap_or_default();
-        error.context(format!("cannot open the {kind} database; check database_url"))
+        error.context(format!(
+            "cannot open the {kind} database; check database_url"
+        ))
     })
 }
 

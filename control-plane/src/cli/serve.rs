@@ -17,19 +17,28 @@ use crate::{
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     let edge = config.edge()?;
     db.migrate().await?;
-    let app =
-        App { db: db.clone(), clock: Clock::system(), publisher: Wake::default(), metrics: Arc::new(Metrics::default()) };
+    let app = App {
+        db: db.clone(),
+        clock: Clock::system(),
+        publisher: Wake::default(),
+        metrics: Arc::new(Metrics::default()),
+    };
     greet_first_run(&app).await?;
 
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with LATCHKEY_LISTEN",
+            config.listen
+        )
+    })?;
     println!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
     let publisher = tokio::spawn(edge::publisher::run(edge, app.clone(), stopped));
     let stopping = stop_signal()?;
-    axum::serve(listener, api::router(app, config).into_make_service()).with_graceful_shutdown(stopping).await?;
+    axum::serve(listener, api::router(app, config).into_make_service())
+        .with_graceful_shutdown(stopping)
+        .await?;
     // Requests are done; what they committed is in the outbox, and the publisher takes it up again after a restart.
     drop(stop);
     publisher.await?;
@@ -44,12 +53,22 @@ async fn greet_first_run(app: &App) -> anyhow::Result<()> {
         return Ok(());
     }
     let prefix = "lk_live".parse()?;
-    let environment = keys::create_environment(transaction.conn(), "Default", prefix, &app.clock).await?;
+    let environment =
+        keys::create_environment(transaction.conn(), "Default", prefix, &app.clock).await?;
     let everything = [shared::scope::ALL.to_owned()];
-    let key =
-        keys::create_management_key(&mut transaction, &environment.id, "First key", &everything, &app.clock).await?;
+    let key = keys::create_management_key(
+        &mut transaction,
+        &environment.id,
+        "First key",
+        &everything,
+        &app.clock,
+    )
+    .await?;
     transaction.commit().await?;
-    println!("This is the first run: made the environment {}.", environment.id);
+    println!(
+        "This is the first run: made the environment {}.",
+        environment.id
+    );
     println!("Its management key, shown this once: {}", key.text.expose());
     Ok(())
 }

@@ -1,6 +1,18 @@
 //! What the edge is told.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`kv`] | the edge's store: client of the REST API of Workers KV |
+//! | [`flush`] | writes what changed to it, and the rules of that |
+//! | [`publisher`] | flushes while the server runs |
+//! | [`sync`] | rebuilds the store |
+//! | [`verify`] | compares it with the database |
 
+pub mod flush;
+pub mod kv;
 pub mod publisher;
+pub mod sync;
+pub mod verify;
 
 use std::sync::Arc;
 

@@ -1,9 +1,148 @@
-//! x
-use tokio::sync::watch;
+//! The task that keeps the edge's store up to date while the server runs.
 
-use crate::{app::App, config::EdgeConfig};
+use std::time::Duration;
 
-/// x
-pub async fn run(_edge: Option<EdgeConfig>, _app: App, mut stopped: watch::Receiver<()>) {
-    let _ = stopped.changed().await;
+use tokio::{sync::watch, time::sleep};
+
+use super::flush::{Flushed, Flusher};
+use crate::{
+    app::App,
+    config::EdgeConfig,
+    storage::{
+        self,
+        outbox::{self, Backlog},
+    },
+};
+
+/// How often the outbox is looked at when nobody says that there is something in it: another process may have put it
+/// there, or an earlier attempt has to be repeated.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+/// The pause after the database failed.
+const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_secs(5);
+
+/// Publishes until the sender of `stopped` is dropped. A flush that is under way then is finished first, which its
+/// time-outs bound.
+///
+/// Without an edge there is nobody to tell, and rows must not pile up, so they are removed. An edge that is configured
+/// later is filled by `latchkey edge sync`.
+pub async fn run(edge: Option<EdgeConfig>, app: App, mut stopped: watch::Receiver<()>) {
+    let flusher = edge
+        .map(|edge| Flusher::new(edge, app.db.clone(), app.clock.clone()))
+        .transpose();
+    let flusher = flusher.unwrap_or_else(|error| {
+        tracing::error!("nothing can be published: {error:#}");
+        None
+    });
+    let mut publisher = Publisher {
+        app,
+        flusher,
+        started: false,
+    };
+    loop {
+        let pause = publisher.turn().await;
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = sleep(pause) => {}
+        }
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = publisher.app.publisher.notified() => {}
+            () = sleep(LOOK_EACH) => {}
+        }
+    }
+}
+
+struct Publisher {
+    app: App,
+    flusher: Option<Flusher>,
+    started: bool,
+}
+
+impl Publisher {
+    /// Does what there is to do now, and returns how long to do nothing then.
+    async fn turn(&mut self) -> Duration {
+        self.try_turn().await.unwrap_or_else(|error| {
+            tracing::error!("the outbox cannot be read or written: {error}");
+            PAUSE_WITHOUT_DATABASE
+        })
+    }
+
+    async fn try_turn(&mut self) -> storage::Result<Duration> {
+        if !self.started {
+            self.take_up_again().await?;
+            self.started = true;
+        }
+        let backlog = self.look().await?;
+        match &mut self.flusher {
+            Some(flusher) if backlog.due > 0 => {
+                let flushed = flusher.flush().await?;
+                let pause = flusher.pause();
+                self.report(&flushed, pause);
+                self.look().await?;
+                Ok(pause)
+            }
+            None if backlog.depth > 0 => self.discard().await.map(|()| Duration::ZERO),
+            _ => Ok(Duration::ZERO),
+        }
+    }
+
+    /// Lets whatever an earlier process left behind be sent now.
+    async fn take_up_again(&self) -> storage::Result<()> {
+        let mut transaction = self.app.db.write().await?;
+        outbox::make_all_due(transaction.conn(), self.app.clock.now()).await?;
+        transaction.commit().await
+    }
+
+    async fn look(&self) -> storage::Result<Backlog> {
+        let now = self.app.clock.now();
+        let backlog = outbox::backlog(self.app.db.read().await?.conn(), now).await?;
+        let age = backlog.oldest.map_or(0, |oldest| {
+            (now.as_millis() - oldest.as_millis()).max(0) / 1000
+        });
+        self.app.metrics.outbox_depth.set(backlog.depth);
+        self.app.metrics.outbox_age.set(age);
+        Ok(backlog)
+    }
+
+    async fn discard(&self) -> storage::Result<()> {
+        let mut transaction = self.app.db.write().await?;
+        outbox::clear(transaction.conn()).await?;
+        transaction.commit().await
+    }
+
+    fn report(&self, flushed: &Flushed, pause: Duration) {
+        let metrics = &self.app.metrics;
+        match flushed {
+            Flushed::Nothing => {}
+            Flushed::Written {
+                written,
+                unsuccessful,
+            } => {
+                metrics
+                    .published
+                    .inc_by(u64::try_from(*written).unwrap_or(u64::MAX));
+                tracing::debug!(written, "told the edge");
+                if *unsuccessful > 0 {
+                    metrics.publish_failures.inc();
+                    tracing::warn!(
+                        unsuccessful,
+                        "KV could not write some records everywhere; they will be written again"
+                    );
+                }
+            }
+            Flushed::Failed(error) => {
+                metrics.publish_failures.inc();
+                tracing::warn!(
+                    "the edge was not told, next attempt in {} s: {error}",
+                    pause.as_secs()
+                );
+            }
+            Flushed::TooLate => {
+                metrics.publish_failures.inc();
+                tracing::warn!(
+                    "reading the changes took too long to write them safely; they will be read again"
+                );
+            }
+        }
+    }
 }

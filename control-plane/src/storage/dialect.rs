@@ -40,21 +40,41 @@ macro_rules! sql {
 }
 
 macro_rules! in_sqlite {
-    ($text:literal) => { $text };
+    ($text:literal) => {
+        $text
+    };
     // SQLite's writer is alone.
-    ((for update)) => { "" };
-    ((for update skip locked)) => { "" };
+    ((for update)) => {
+        ""
+    };
+    ((for update skip locked)) => {
+        ""
+    };
     // The elements of a JSON array, each in the column `value`.
-    ((elements of $parameter:literal)) => { concat!("json_each(", $parameter, ")") };
-    ((bytes of hex $hex:literal)) => { concat!("unhex(", $hex, ")") };
+    ((elements of $parameter:literal)) => {
+        concat!("json_each(", $parameter, ")")
+    };
+    ((bytes of hex $hex:literal)) => {
+        concat!("unhex(", $hex, ")")
+    };
 }
 
 macro_rules! in_postgres {
-    ($text:literal) => { $text };
-    ((for update)) => { " FOR UPDATE" };
-    ((for update skip locked)) => { " FOR UPDATE SKIP LOCKED" };
-    ((elements of $parameter:literal)) => { concat!("json_array_elements(CAST(", $parameter, " AS json))") };
-    ((bytes of hex $hex:literal)) => { concat!("decode(", $hex, ", 'hex')") };
+    ($text:literal) => {
+        $text
+    };
+    ((for update)) => {
+        " FOR UPDATE"
+    };
+    ((for update skip locked)) => {
+        " FOR UPDATE SKIP LOCKED"
+    };
+    ((elements of $parameter:literal)) => {
+        concat!("json_array_elements(CAST(", $parameter, " AS json))")
+    };
+    ((bytes of hex $hex:literal)) => {
+        concat!("decode(", $hex, ", 'hex')")
+    };
 }
 
 pub(super) use {for_share, for_update, in_postgres, in_sqlite, sql};

@@ -57,9 +57,8 @@ pub async fn claimed(
     limit: i64,
     now: Timestamp,
 ) -> Result<Vec<Entry>> {
-    const API_KEYS: &str = select_api_keys!(
-        "JOIN outbox q ON q.key_id = k.id WHERE q.claim = $1 AND k.id > $2 ORDER BY k.id LIMIT $3"
-    );
+    const API_KEYS: &str =
+        select_api_keys!("JOIN outbox q ON q.key_id = k.id WHERE q.claim = $1 AND k.id > $2 ORDER BY k.id LIMIT $3");
     const MANAGEMENT_KEYS: &str = select_management_keys!(
         "JOIN outbox q ON q.key_id = m.id WHERE q.claim = $1 AND m.id > $2 ORDER BY m.id LIMIT $3"
     );
@@ -110,7 +109,8 @@ pub async fn known_api_keys(conn: Conn<'_>, places: &[(EnvironmentId, Digest)]) 
         "SELECT k.environment_id, k.digest FROM " (elements of "$1") " place
          JOIN api_keys k ON k.environment_id = place.value ->> 'environment' AND k.digest = "
          (bytes of hex "place.value ->> 'digest'"));
-    let wanted = places.iter().map(|(environment, digest)| Place { environment: environment.as_str(), digest: hex(digest) });
+    let wanted =
+        places.iter().map(|(environment, digest)| Place { environment: environment.as_str(), digest: hex(digest) });
     let known: Vec<Known> =
         on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(wanted.collect::<Vec<_>>())).fetch_all(c).await)?;
     let place = |known: Known| Some(KvKey::api_key(&known.environment_id, &Digest::from_bytes(&known.digest)?));

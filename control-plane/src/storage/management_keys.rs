@@ -142,12 +142,7 @@ pub async fn list(conn: Conn<'_>, environment: &EnvironmentId) -> Result<Vec<Man
 }
 
 /// Revokes a management key, and returns its new version. `None` if there is none, or it is revoked already.
-pub async fn revoke(
-    conn: Conn<'_>,
-    id: &ManagementKeyId,
-    reason: &str,
-    now: Timestamp,
-) -> Result<Option<Version>> {
+pub async fn revoke(conn: Conn<'_>, id: &ManagementKeyId, reason: &str, now: Timestamp) -> Result<Option<Version>> {
     const SQL: &str = "UPDATE management_keys
         SET revoked_at = $2, revoked_reason = $3, updated_at = $2,
             version = CASE WHEN version >= $2 THEN version + 1 ELSE $2 END

@@ -7,6 +7,7 @@ use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     ConnectOptions, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -34,9 +35,14 @@ pub mod organizations;
 pub mod outbox;
 mod page;
 pub mod permissions;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use json_text::JsonText;
 pub use page::{Page, PageRequest, Position};
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// What can go wrong when the database is asked.
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -102,10 +108,26 @@ impl Db {
     /// Brings the tables to the state that this version of the server needs.
     pub async fn migrate(&self) -> anyhow::Result<()> {
         match self {
-            Self::Sqlite { writer, .. } => sqlx::migrate!("migrations/sqlite").run(writer).await?,
-            Self::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+            Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await?,
+            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
         }
         Ok(())
+    }
+
+    /// Whether the tables are in that state.
+    pub async fn is_migrated(&self) -> Result<bool> {
+        const SQL: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version DESC LIMIT 1";
+        let migrations = match self {
+            Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
+            Self::Postgres(_) => &POSTGRES_MIGRATIONS,
+        };
+        let newest = migrations.iter().map(|migration| migration.version).max();
+        match on_db!(self.read().await?.conn(), c => sqlx::query_scalar::<_, i64>(SQL).fetch_optional(c).await) {
+            Ok(applied) => Ok(applied >= newest),
+            // There is no such table before the first time.
+            Err(sqlx::Error::Database(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A connection for reading.

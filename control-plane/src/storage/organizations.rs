@@ -95,19 +95,15 @@ pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationI
 
 /// The organization with this id, locked until the transaction ends, because it is going to be changed.
 pub async fn lock(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<Option<Organization>> {
-    let sql = for_update!(
-        conn,
-        "SELECT * FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"
-    );
+    let sql =
+        for_update!(conn, "SELECT * FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL");
     on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
 }
 
 /// Whether there is this organization; it will be there until the transaction ends.
 pub async fn hold(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<bool> {
-    let sql = for_share!(
-        conn,
-        "SELECT id FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"
-    );
+    let sql =
+        for_share!(conn, "SELECT id FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL");
     let found: Option<OrganizationId> =
         on_db!(conn, c => sqlx::query_scalar(sql).bind(environment).bind(id).fetch_optional(c).await)?;
     Ok(found.is_some())

@@ -143,7 +143,7 @@ pub async fn settle(mut conn: Conn<'_>, claim: Claim, now: Timestamp) -> Result<
             WHERE claim = $1 AND version = claimed_version AND COALESCE(unsettled_until, 0) <= $2"
             (for update skip locked) ")
          DELETE FROM outbox WHERE key_id IN (SELECT key_id FROM done)");
-    on_db!(conn.reborrow(), c => sqlx::query(done).bind(claim.id).bind(now).execute(c).await)?;
+    on_db!(conn.reborrow(), c => sqlx::query(done).bind(claim.id).bind(now).execute(c).await.map(drop))?;
     let kept = sql!(conn,
         "WITH kept AS (SELECT key_id FROM outbox WHERE claim = $1" (for update skip locked) ")
          UPDATE outbox SET claim = NULL, claimed_until = NULL,

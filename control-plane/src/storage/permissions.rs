@@ -67,8 +67,7 @@ pub async fn hold(conn: Conn<'_>, environment: &EnvironmentId, slugs: &[String])
 
 /// A page of the permissions of an environment.
 pub async fn list(conn: Conn<'_>, environment: &EnvironmentId, request: &PageRequest) -> Result<Page<Permission>> {
-    const OLDER: &str =
-        "SELECT * FROM permissions WHERE environment_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+    const OLDER: &str = "SELECT * FROM permissions WHERE environment_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
     const NEWER: &str = "SELECT * FROM permissions WHERE environment_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     let walk = request.walk();
     let sql = if walk.towards_older { OLDER } else { NEWER };

@@ -25,3 +25,29 @@ pub async fn delete(
     app.publisher.notify();
     Ok(StatusCode::NO_CONTENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn a_revoked_key_is_refused_at_once_and_shown_no_more(db: Db) {
+            let server = Server::new(db).await;
+            let organization = server.organization().await;
+            let key = server.api_key(&organization, json!({"name": "k"})).await;
+            let path = format!("/api_keys/{}", id_of(&key));
+            assert_eq!(server.delete(&path).await, Reply { status: 204, text: String::new() });
+            assert_eq!(server.validate(key["value"].as_str().unwrap()).await["code"], "revoked");
+            assert_eq!(server.get(&path).await.error(404), "entity_not_found");
+            assert_eq!(server.delete(&path).await.error(404), "entity_not_found");
+            assert_eq!(server.post(&format!("{path}/expire"), json!({})).await.error(404), "entity_not_found");
+            let list = server.get(&format!("/organizations/{organization}/api_keys")).await.expect(200);
+            assert_eq!(list["data"], json!([]));
+        }
+    }
+}

@@ -77,3 +77,56 @@ async fn answer(app: &App, caller: &Caller, validation: &Validation<'_>) -> Resu
     let record = row.map(|row| row.into_record(now));
     Ok(validation.answer(environment, record.as_ref(), now))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn the_first_reason_against_a_key_is_said(db: Db) {
+            let server = Server::new(db).await;
+            server.permissions(&["posts:read"]).await;
+            let organization = server.organization().await;
+            let wanted = json!({"name": "k", "permissions": ["posts:read"], "expires_at": START.plus_millis(10).to_string()});
+            let value = server.api_key(&organization, wanted).await["value"].clone();
+            let validate = async |body| server.post("/api_keys/validations", body).await.expect(200);
+            let granted = validate(json!({"value": value, "permissions": "posts:read OR admin", "ip": "::1"})).await;
+            assert_eq!(granted["api_key"]["permissions"], json!(["posts:read"]));
+            let lacking = validate(json!({"value": value, "permissions": "posts:read AND admin"})).await;
+            assert_eq!((&lacking["api_key"], &lacking["code"]), (&json!(null), &json!("insufficient_permissions")));
+            server.advance(10);
+            assert_eq!(validate(json!({"value": value})).await["code"], "expired");
+            let unknown = shared::key::KeyText::generate(&"lk_test".parse().unwrap(), &mut crate::entropy::OsEntropy);
+            assert_eq!(validate(json!({"value": unknown.expose()})).await["code"], "not_found");
+            let elsewhere = shared::key::KeyText::generate(&"lk_live".parse().unwrap(), &mut crate::entropy::OsEntropy);
+            assert_eq!(validate(json!({"value": elsewhere.expose()})).await["code"], "malformed");
+            assert_eq!(validate(json!({"value": ""})).await["code"], "malformed");
+        }
+
+        async fn a_question_that_makes_no_sense_is_refused(db: Db) {
+            let server = Server::new(db).await;
+            for (body, field) in [
+                (json!({}), "value"), (json!({"value": null}), "value"), (json!({"value": ["x"]}), "value"),
+                (json!({"value": "x", "ip": "localhost"}), "ip"), (json!({"value": "x", "permissions": "a AND"}), "permissions"),
+                (json!({"value": "x", "permissions": "(".repeat(100)}), "permissions"), (json!(["x"]), "body"),
+            ] {
+                assert_eq!(server.post("/api_keys/validations", body.clone()).await.fields(), [field], "{body}");
+            }
+            let long = json!({"value": "x".repeat(17_000)});
+            assert_eq!(server.post("/api_keys/validations", long).await.error(413), "payload_too_large");
+        }
+
+        async fn an_error_does_not_repeat_what_may_be_a_secret(db: Db) {
+            let server = Server::new(db).await;
+            for body in [json!("lk_live_secret"), json!({"value": {"lk_live_secret": 1}}), json!({"value": ["lk_live_secret"]})] {
+                let reply = server.post("/api_keys/validations", body).await;
+                assert!(reply.status == 422 && !reply.text.contains("secret"), "{reply:?}");
+            }
+        }
+    }
+}

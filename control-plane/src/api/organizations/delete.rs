@@ -29,3 +29,30 @@ pub async fn delete(
     app.publisher.notify();
     Ok(StatusCode::OK)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn its_keys_die_with_it_and_no_others(db: Db) {
+            let server = Server::new(db).await;
+            let (gone, stays) = (server.organization().await, server.organization().await);
+            let its_key = server.api_key(&gone, json!({"name": "k"})).await;
+            let other_key = server.api_key(&stays, json!({"name": "k"})).await;
+            server.delete(&format!("/organizations/{gone}")).await.expect(200);
+            assert_eq!(server.validate(its_key["value"].as_str().unwrap()).await["code"], "revoked");
+            assert!(server.validate(other_key["value"].as_str().unwrap()).await["api_key"].is_object());
+            assert_eq!(server.get(&format!("/api_keys/{}", id_of(&its_key))).await.error(404), "entity_not_found");
+            assert_eq!(server.get(&format!("/organizations/{gone}")).await.error(404), "entity_not_found");
+            assert_eq!(server.delete(&format!("/organizations/{gone}")).await.error(404), "entity_not_found");
+            let keys = format!("/organizations/{gone}/api_keys");
+            assert_eq!(server.post(&keys, json!({"name": "k"})).await.error(404), "entity_not_found");
+        }
+    }
+}

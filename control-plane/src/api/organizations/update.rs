@@ -113,3 +113,50 @@ fn merge(metadata: &mut BTreeMap<String, String>, changes: Option<BTreeMap<Strin
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn what_is_left_out_stays(db: Db) {
+            let server = Server::new(db).await;
+            let created = server.post("/organizations", json!({
+                "name": "Acme", "external_id": "acme-1", "metadata": {"a": "1", "b": "2"}, "domains": ["a.com", "b.com"],
+            })).await.expect(201);
+            let path = format!("/organizations/{}", id_of(&created));
+            server.advance(1000);
+            let updated = server.put(&path, json!({"name": "Acme 2"})).await.expect(200);
+            assert_eq!(updated["name"], "Acme 2");
+            for field in ["external_id", "metadata", "domains", "created_at"] {
+                assert_eq!(updated[field], created[field], "{field}");
+            }
+            assert_ne!(updated["updated_at"], created["updated_at"]);
+        }
+
+        async fn metadata_is_merged_and_null_removes(db: Db) {
+            let server = Server::new(db).await;
+            let created = server.post("/organizations", json!({"name": "Acme", "metadata": {"a": "1", "b": "2"}})).await;
+            let path = format!("/organizations/{}", id_of(&created.expect(201)));
+            let merged = server.put(&path, json!({"metadata": {"a": null, "c": "3"}})).await.expect(200);
+            assert_eq!(merged["metadata"], json!({"b": "2", "c": "3"}));
+            let cleared = server.put(&path, json!({"metadata": null, "external_id": null})).await.expect(200);
+            assert_eq!((&cleared["metadata"], &cleared["external_id"]), (&json!({}), &json!(null)));
+        }
+
+        async fn a_domain_that_stays_keeps_its_id_and_one_that_goes_is_not_found_any_more(db: Db) {
+            let server = Server::new(db).await;
+            let created = server.post("/organizations", json!({"name": "Acme", "domains": ["a.com", "b.com"]})).await.expect(201);
+            let path = format!("/organizations/{}", id_of(&created));
+            let updated = server.put(&path, json!({"domains": ["b.com", "c.com"]})).await.expect(200);
+            assert_eq!(updated["domains"][0], created["domains"][1]);
+            assert_eq!(ids_of(&server.get("/organizations?domains=a.com").await.expect(200)).len(), 0);
+            assert_eq!(ids_of(&server.get("/organizations?domains=x.com,c.com").await.expect(200)).len(), 1);
+        }
+    }
+}

@@ -76,3 +76,42 @@ pub async fn create(
     transaction.commit().await?;
     Ok((StatusCode::CREATED, Json(permission.into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn a_permission_is_shown_as_it_was_given(db: Db) {
+            let server = Server::new(db).await;
+            let body = json!({"slug": "posts:read", "name": "Read posts", "description": "All of them"});
+            let created = server.post("/authorization/permissions", body.clone()).await.expect(201);
+            assert_eq!(created["object"], "permission");
+            assert_eq!(created["system"], json!(false));
+            assert_eq!(created["resource_type_slug"], "organization");
+            assert_eq!(server.get("/authorization/permissions/posts:read").await.expect(200), created);
+            assert_eq!(server.get("/authorization/permissions").await.expect(200)["data"], json!([created]));
+            assert_eq!(server.post("/authorization/permissions", body).await.error(409), "permission_slug_conflict");
+        }
+
+        async fn slugs_and_names_have_bounds(db: Db) {
+            let server = Server::new(db).await;
+            let long = "x".repeat(49);
+            for (body, fields) in [
+                (json!({"slug": "Posts", "name": "n"}), vec!["slug"]),
+                (json!({"slug": "", "name": " "}), vec!["slug", "name"]),
+                (json!({"slug": long, "name": long, "resource_type_slug": long}), vec!["slug", "name", "resource_type_slug"]),
+                (json!({"slug": "a", "name": "n", "description": "d".repeat(151)}), vec!["description"]),
+                (json!({"slug": 1, "name": "n"}), vec!["slug"]),
+                (json!({"name": "n"}), vec!["slug"]),
+            ] {
+                assert_eq!(server.post("/authorization/permissions", body.clone()).await.fields(), fields, "{body}");
+            }
+        }
+    }
+}

@@ -62,3 +62,28 @@ pub async fn update(
     transaction.commit().await?;
     Ok(Json(permission.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn what_is_left_out_stays_and_null_empties(db: Db) {
+            let server = Server::new(db).await;
+            let body = json!({"slug": "a", "name": "A", "description": "d"});
+            server.post("/authorization/permissions", body).await.expect(201);
+            let path = "/authorization/permissions/a";
+            let renamed = server.patch(path, json!({"name": "B", "slug": "ignored"})).await.expect(200);
+            assert_eq!((&renamed["name"], &renamed["description"], &renamed["slug"]), (&json!("B"), &json!("d"), &json!("a")));
+            let emptied = server.patch(path, json!({"description": null})).await.expect(200);
+            assert_eq!((&emptied["name"], &emptied["description"]), (&json!("B"), &json!(null)));
+            assert_eq!(server.patch("/authorization/permissions/b", json!({})).await.error(404), "entity_not_found");
+            assert_eq!(server.patch(path, json!({"name": ""})).await.fields(), ["name"]);
+        }
+    }
+}

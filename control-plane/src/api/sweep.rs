@@ -1,0 +1,324 @@
+//! Sweeps over every route of the OpenAPI document, so that a new route is swept as soon as it exists: bad input, callers
+//! without rights, and callers of another environment. All are told clearly, and nothing changes.
+
+use axum::body::Body;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::RefOr;
+
+use super::testing::{Reply, Server, ids_of};
+use crate::storage::{Db, testing::conformance};
+
+/// One operation of the document.
+struct Operation {
+    method: String,
+    path: String,
+    description: Value,
+}
+
+fn operations() -> Vec<Operation> {
+    let document = serde_json::to_value(super::openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap().clone();
+    let of_path = |(path, methods): (String, Value)| {
+        let methods = methods.as_object().unwrap().clone();
+        methods.into_iter().map(move |(method, description)| Operation {
+            method: method.to_uppercase(),
+            path: path.clone(),
+            description,
+        })
+    };
+    let all: Vec<Operation> = paths.into_iter().flat_map(of_path).collect();
+    assert!(all.len() > 15, "the document is whole");
+    all
+}
+
+impl Operation {
+    /// Whether it wants a management key. What the server's own operators ask for does not.
+    fn is_protected(&self) -> bool {
+        self.description["security"] != json!([{}])
+    }
+
+    fn has_path_parameter(&self) -> bool {
+        self.path.contains('{')
+    }
+
+    /// The path with a name in place of its parameter.
+    fn path_of(&self, name: &str) -> String {
+        match (self.path.find('{'), self.path.find('}')) {
+            (Some(start), Some(end)) => format!("{}{name}{}", &self.path[..start], &self.path[end + 1..]),
+            _ => self.path.clone(),
+        }
+    }
+
+    /// A name that exists in this world.
+    fn existing_name<'w>(&self, world: &'w World) -> &'w str {
+        match self.path.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?.0))) {
+            None => "",
+            Some(("/api_keys/", "id")) => &world.api_key,
+            Some(("/organizations/", "id" | "organization_id")) => &world.organization,
+            Some(("/organizations/external_id/", "external_id")) => EXTERNAL_ID,
+            Some(("/authorization/permissions/", "slug")) => SLUG,
+            Some(unknown) => panic!("say in existing_name() what {unknown:?} of {} can be", self.path),
+        }
+    }
+
+    /// The schema of its body.
+    fn body_schema(&self) -> Option<Value> {
+        let schema = &self.description["requestBody"]["content"]["application/json"]["schema"];
+        let reference = schema["$ref"].as_str().or_else(|| {
+            schema["oneOf"].as_array().and_then(|options| options.iter().find_map(|option| option["$ref"].as_str()))
+        })?;
+        let name = reference.rsplit('/').next().unwrap();
+        let document = super::openapi();
+        let RefOr::T(schema) = &document.components.as_ref().unwrap().schemas[name] else { panic!("{name}") };
+        Some(serde_json::to_value(schema).unwrap())
+    }
+
+    /// A body that it would accept, with one field set to each value that is of none of the field's types.
+    fn bodies_with_a_wrong_type(&self) -> Vec<Value> {
+        let Some(schema) = self.body_schema() else { return vec![] };
+        let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let good: Map<String, Value> =
+            required.iter().map(|name| (name.as_str().unwrap().to_owned(), json!("new:slug"))).collect();
+        let mut bodies = Vec::new();
+        for (name, property) in &properties {
+            for wrong in wrong_values(property) {
+                let mut body = good.clone();
+                body.insert(name.clone(), wrong);
+                bodies.push(Value::Object(body));
+            }
+        }
+        bodies
+    }
+}
+
+/// Values that a field of this schema cannot have.
+fn wrong_values(property: &Value) -> Vec<Value> {
+    let types = property["type"].to_string() + &property["oneOf"].to_string();
+    let mut values = vec![json!(1.5)];
+    if !types.contains("string") && property["$ref"].is_null() && property["oneOf"].is_null() {
+        values.push(json!("text"));
+    }
+    if !types.contains("array") {
+        values.push(json!(["text"]));
+    }
+    if !types.contains("object") {
+        values.push(json!({"a": 1}));
+    }
+    if !types.contains("boolean") {
+        values.push(json!(true));
+    }
+    values
+}
+
+const EXTERNAL_ID: &str = "acme-1";
+const SLUG: &str = "posts:read";
+
+/// An environment with something of everything.
+struct World {
+    server: Server,
+    organization: String,
+    api_key: String,
+    value: String,
+    before: String,
+}
+
+impl World {
+    async fn new(db: Db) -> Self {
+        let server = Server::new(db).await;
+        server.permissions(&[SLUG]).await;
+        let organization = server.post("/organizations", json!({"name": "Acme", "external_id": EXTERNAL_ID})).await;
+        let organization = super::testing::id_of(&organization.expect(201));
+        let key = server.api_key(&organization, json!({"name": "k", "permissions": [SLUG]})).await;
+        let (api_key, value) = (super::testing::id_of(&key), key["value"].as_str().unwrap().to_owned());
+        let before = snapshot(&server, &organization).await;
+        server.advance(1000);
+        Self { server, organization, api_key, value, before }
+    }
+
+    async fn assert_nothing_changed(&self, after: &str) {
+        assert_eq!(snapshot(&self.server, &self.organization).await, self.before, "after {after}");
+    }
+}
+
+/// Everything that the environment's own caller can see.
+async fn snapshot(server: &Server, organization: &str) -> String {
+    let keys = format!("/organizations/{organization}/api_keys");
+    let mut all = String::new();
+    for list in ["/organizations?limit=100", "/authorization/permissions?limit=100", &keys] {
+        all += &server.get(list).await.expect(200).to_string();
+    }
+    all
+}
+
+/// A clear refusal: a 4xx with a message and a code, and nothing of what went wrong inside.
+#[track_caller]
+fn assert_refused(reply: &Reply, what: &str) {
+    assert!((400..500).contains(&reply.status), "{what}: {reply:?}");
+    let body = reply.json();
+    assert!(body["message"].as_str().is_some_and(|message| message.len() < 10_000), "{what}: {body}");
+    assert!(body["code"].is_string(), "{what}: {body}");
+    if reply.status == 422 {
+        let errors = body["errors"].as_array().unwrap();
+        assert!(!errors.is_empty() && errors.iter().all(|error| error["field"].is_string()), "{what}: {body}");
+    }
+}
+
+fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("no JSON", b"name=x".to_vec()),
+        ("cut short", br#"{"name": "x"#.to_vec()),
+        ("bad UTF-8", b"{\"name\": \"\xff\xfe\", \"slug\": \"\xff\", \"value\": \"\xff\"}".to_vec()),
+        (
+            "a lone surrogate",
+            br#"{"name": "\ud800", "slug": "\ud800", "value": "\ud800", "expires_at": "\ud800"}"#.to_vec(),
+        ),
+        ("a text", br#""text""#.to_vec()),
+        ("a number", b"1".to_vec()),
+        ("null", b"null".to_vec()),
+        ("an array", br#"["a", "b", "c"]"#.to_vec()),
+        ("two values", b"{} {}".to_vec()),
+        ("nested deeply", [vec![b'['; 100_000], vec![b']'; 100_000]].concat()),
+        ("ten megabytes", vec![b' '; 10_000_000]),
+        ("ten megabytes in a field", [br#"{"name": ""#.as_slice(), &vec![b'x'; 10_000_000], br#""}"#].concat()),
+    ]
+}
+
+/// Names that nothing has.
+fn bad_names() -> Vec<String> {
+    let mut names: Vec<String> =
+        ["x", "%00", "%ff%fe", "..%2f..", "'%20OR%20'1'='1", "%F0%9F%94%91", "%0a", "*"].map(str::to_owned).to_vec();
+    names.push("x".repeat(5_000));
+    for prefix in ["org", "api_key", "user", "perm"] {
+        names.push(format!("{prefix}_01KF0JZ4G0000000000000000A"));
+        names.push(format!("{prefix}_01KF0JZ4G0000000000000000a"));
+        names.push(format!("{prefix}_01KF0JZ4G0000000000000000A%00"));
+    }
+    names
+}
+
+conformance! {
+    async fn bad_bodies_are_refused_by_every_route(db: Db) {
+        let world = World::new(db).await;
+        for operation in operations().iter().filter(|operation| operation.body_schema().is_some()) {
+            let path = operation.path_of(operation.existing_name(&world));
+            for (what, body) in bad_bodies() {
+                let what = format!("{} {path} with {what}", operation.method);
+                assert_refused(&world.server.send(&operation.method, &path, Body::from(body)).await, &what);
+                world.assert_nothing_changed(&what).await;
+            }
+            for body in operation.bodies_with_a_wrong_type() {
+                let what = format!("{} {path} with {body}", operation.method);
+                let reply = world.server.send(&operation.method, &path, Body::from(body.to_string())).await;
+                assert_eq!(reply.status, 422, "{what}: {}", reply.text);
+                assert_refused(&reply, &what);
+                world.assert_nothing_changed(&what).await;
+            }
+        }
+    }
+
+    async fn names_that_nothing_has_are_not_found(db: Db) {
+        let world = World::new(db).await;
+        let body = || Body::from(json!({"name": "New name"}).to_string());
+        for operation in operations().iter().filter(|operation| operation.has_path_parameter()) {
+            for name in bad_names() {
+                let path = operation.path_of(&name);
+                let reply = world.server.send(&operation.method, &path, body()).await;
+                assert_eq!(reply.status, 404, "{} {path}: {}", operation.method, reply.text);
+                assert_refused(&reply, &path);
+                world.assert_nothing_changed(&path).await;
+            }
+        }
+    }
+
+    async fn queries_that_make_no_sense_are_refused_by_every_list(db: Db) {
+        let world = World::new(db).await;
+        let is_list = |operation: &&Operation| operation.description["parameters"].to_string().contains("\"limit\"");
+        let lists: Vec<Operation> = operations().into_iter().filter(|operation| is_list(&operation)).collect();
+        assert!(lists.len() >= 3, "the lists are found");
+        for list in lists {
+            let path = list.path_of(list.existing_name(&world));
+            for query in [
+                "limit=0", "limit=101", "limit=-1", "limit=x", "limit=99999999999999999999", "limit=", "order=up", "after=x",
+                "before=%00", "after=%ff", "before=user_01KF0JZ4G0000000000000000A", "after='", "limit=1&limit=x",
+            ] {
+                assert_refused(&world.server.get(&format!("{path}?{query}")).await, &format!("{path}?{query}"));
+            }
+            let long = format!("{path}?after={}", "x".repeat(50_000));
+            assert_refused(&world.server.get(&long).await, "a long query");
+            world.server.get(&format!("{path}?unknown=%00&&=&after=&before=")).await.expect(200);
+        }
+    }
+
+    async fn without_a_good_management_key_nothing_is_done(db: Db) {
+        let world = World::new(db).await;
+        let unknown = shared::key::KeyText::generate_management(&mut crate::entropy::OsEntropy);
+        let headers = [
+            None,
+            Some(String::new()),
+            Some("Bearer".to_owned()),
+            Some("Bearer ".to_owned()),
+            Some(format!("Basic {}", world.server.management_key)),
+            Some(world.server.management_key.clone()),
+            Some(format!("Bearer {}x", world.server.management_key)),
+            Some(format!("Bearer {}", unknown.expose())),
+            // A customer's key manages nothing.
+            Some(format!("Bearer {}", world.value)),
+            Some(format!("Bearer {}", "x".repeat(8_000))),
+        ];
+        for operation in operations().iter().filter(|operation| operation.is_protected()) {
+            let path = operation.path_of(operation.existing_name(&world));
+            for header in &headers {
+                let body = Body::from(json!({"name": "New name", "value": world.value}).to_string());
+                let reply = world.server.send_as(header.as_deref(), &operation.method, &path, body).await;
+                assert_eq!(reply.error(401), "unauthorized", "{} {path} as {header:?}", operation.method);
+            }
+        }
+        world.assert_nothing_changed("all of it").await;
+    }
+
+    async fn a_management_key_does_what_its_scopes_say_and_nothing_else(db: Db) {
+        let world = World::new(db).await;
+        let nothing = world.server.with_scopes(&["a:scope_of_the_future"]).await;
+        let read_only = ["api_keys:read", "organizations:read", "permissions:read"];
+        let reader = world.server.with_scopes(&read_only).await;
+        for operation in operations().iter().filter(|operation| operation.is_protected()) {
+            let path = operation.path_of(operation.existing_name(&world));
+            let body = || Body::from(json!({"name": "New name", "value": world.value}).to_string());
+            let reply = nothing.send(&operation.method, &path, body()).await;
+            assert_eq!(reply.error(403), "forbidden", "{} {path}", operation.method);
+            let expected = if operation.method == "GET" { 200 } else { 403 };
+            let reply = reader.send(&operation.method, &path, body()).await;
+            assert_eq!(reply.status, expected, "{} {path}: {}", operation.method, reply.text);
+        }
+        world.assert_nothing_changed("all of it").await;
+    }
+
+    async fn an_environment_can_neither_read_nor_change_another(db: Db) {
+        let world = World::new(db).await;
+        let stranger = world.server.of_another_environment().await;
+        for operation in operations().iter().filter(|operation| operation.is_protected()) {
+            let path = operation.path_of(operation.existing_name(&world));
+            let body = Body::from(json!({"name": "k", "value": world.value}).to_string());
+            let reply = stranger.send(&operation.method, &path, body).await;
+            let what = format!("{} {path}: {}", operation.method, reply.text);
+            if operation.has_path_parameter() {
+                assert_eq!(reply.status, 404, "{what}");
+            }
+            let secrets = [world.organization.as_str(), &world.api_key, EXTERNAL_ID];
+            let shown = secrets.iter().any(|secret| !path.contains(*secret) && reply.text.contains(*secret));
+            assert!(!shown, "{what}");
+            world.assert_nothing_changed(&what).await;
+        }
+        assert_eq!(stranger.validate(&world.value).await["code"], "not_found");
+        // Nor by naming something of another environment inside a request or as a cursor.
+        let own = stranger.organization().await;
+        let keys = format!("/organizations/{own}/api_keys");
+        assert_eq!(stranger.post(&keys, json!({"name": "k", "permissions": [SLUG]})).await.fields(), ["permissions.0"]);
+        for cursor in ["after", "before"] {
+            let list = stranger.get(&format!("/organizations?{cursor}={}", world.organization)).await.expect(200);
+            assert!(!ids_of(&list).contains(&world.organization));
+        }
+        world.assert_nothing_changed("all of it").await;
+    }
+}

@@ -1,0 +1,380 @@
+//! Telling the edge's store what changed: one flush, and the rules by which it never leaves an older record over a
+//! newer one and never loses a change.
+//!
+//! A change is committed together with a row in the outbox. A flush
+//! 1. *claims* rows that are due, in a transaction of its own: it writes its number into them, and the moment until
+//!    when what it is about to send may land ([`SETTLE`] from now). They are due again then, should it never come back;
+//! 2. reads the *current* state of their keys and seals it, so a record is at least as new as the row that it is for;
+//! 3. writes them to KV in one call, unless so much time has passed meanwhile that the write could land too late;
+//! 4. *settles* its claim by what KV answered, each statement only on rows that still bear its number:
+//!
+//! | KV's answer | what becomes of the row |
+//! | --- | --- |
+//! | written | it goes; if its key was changed meanwhile, it stays and is due at once |
+//! | written, but an earlier write of it had no answer and may still land | it stays until that can no longer be, and is written once more, so that a late older write is never the last |
+//! | refused (4xx), or no connection came about | it stays and is due after a pause |
+//! | nothing (time-out, broken connection, 5xx), or KV could not write it everywhere | likewise, and this write is now one that may still land |
+//!
+//! A flush may stop anywhere, be repeated, or overlap with that of another process: a row is removed only by the flush
+//! that claimed it last, and a claim that was never settled is itself an earlier write that may still land. So when a
+//! process starts it need not wait for the claims of the one before.
+//!
+//! This assumes that a write lands within [`SETTLE`] of its claim or never, and that the clocks of the processes differ
+//! by less than half of that. It takes the client [`kv::TIMEOUT`], half of it, to give up; the rest is left to the network.
+
+use std::time::Duration;
+
+use shared::{Timestamp, entropy::Entropy, seal::EdgeSecrets};
+
+use super::kv::{self, Kv, KvError, Pairs};
+use crate::{
+    clock::Clock,
+    config::EdgeConfig,
+    entropy::OsEntropy,
+    storage::{
+        self, Db, edge_sync,
+        outbox::{self, Claim, Fate, Kind},
+    },
+};
+
+/// How long after its claim a write may land.
+pub const SETTLE: Duration = Duration::from_secs(2 * kv::TIMEOUT.as_secs());
+/// The shortest pause between two flushes. KV takes one write of a key in a second.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause after failures, unless KV itself asks for a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause that KV can ask for. Cloudflare blocks for five minutes whoever calls too often.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// When a row is tried again that KV could not write everywhere.
+const RETRY_PAIR: Duration = Duration::from_secs(5);
+/// The fewest rows of a flush, however slow KV is.
+const FEWEST_PAIRS: usize = 100;
+/// How many keys are read at once.
+const PAGE: i64 = 1_000;
+
+/// What flushes the outbox.
+#[derive(Debug)]
+pub struct Flusher {
+    db: Db,
+    clock: Clock,
+    kv: Kv,
+    secrets: EdgeSecrets,
+    pace: Pace,
+    body_limit: usize,
+}
+
+/// What a flush did.
+#[derive(Debug)]
+pub enum Flushed {
+    /// Nothing was due.
+    Nothing,
+    /// Records were written.
+    Written {
+        /// How many.
+        written: usize,
+        /// How many others KV could not write everywhere. They will be tried again.
+        unsuccessful: usize,
+    },
+    /// Nothing was written, or nobody knows.
+    Failed(KvError),
+    /// It took so long to read the records that writing them was no longer safe. They will be tried again.
+    TooLate,
+}
+
+/// Records under one claim, ready to be sent.
+struct Batch {
+    pairs: Pairs,
+    /// The name in KV and the id of each key.
+    sent: Vec<(String, String)>,
+    /// The ids of the keys that did not fit.
+    left_over: Vec<String>,
+}
+
+impl Flusher {
+    /// # Errors
+    /// If the edge's settings are wrong.
+    pub fn new(edge: EdgeConfig, db: Db, clock: Clock) -> anyhow::Result<Self> {
+        let kv = Kv::new(&edge, clock.clone())?;
+        Ok(Self::with_kv(kv, edge, db, clock))
+    }
+
+    pub(super) fn with_kv(kv: Kv, edge: EdgeConfig, db: Db, clock: Clock) -> Self {
+        Self {
+            db,
+            clock,
+            kv,
+            secrets: edge.secrets,
+            pace: Pace::new(edge.batch_pairs),
+        }
+    }
+
+    /// The namespace that is written to.
+    #[must_use]
+    pub const fn kv(&self) -> &Kv {
+        &self.kv
+    }
+
+    /// How long to wait before the next flush.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        self.pace.pause
+    }
+
+    /// Sends one batch of what is due.
+    ///
+    /// # Errors
+    /// If the database fails. What was claimed is due again after [`SETTLE`].
+    pub async fn flush(&mut self) -> storage::Result<Flushed> {
+        let now = self.clock.now();
+        let claim = Claim {
+            id: random_number(),
+            until: after(now, SETTLE),
+        };
+        if !self.claim(claim, now).await? {
+            return Ok(Flushed::Nothing);
+        }
+        let batch = self.seal(claim, now).await?;
+        if self.clock.now() > after(now, SETTLE / 2) {
+            self.release(claim, batch.ids(), Fate::NeverLands, Duration::ZERO)
+                .await?;
+            return Ok(Flushed::TooLate);
+        }
+        let Batch {
+            pairs,
+            sent,
+            left_over,
+        } = batch;
+        self.release(
+            claim,
+            left_over.iter().map(String::as_str).collect(),
+            Fate::NeverLands,
+            Duration::ZERO,
+        )
+        .await?;
+        let answer = if sent.is_empty() {
+            Ok(vec![])
+        } else {
+            self.kv.put(pairs).await
+        };
+        self.pace.learn(answer.as_ref().err());
+        match answer {
+            Ok(unsuccessful) => self.settle(claim, &sent, &unsuccessful).await,
+            Err(error) => {
+                let fate = if error.may_take_effect() {
+                    Fate::MayLand
+                } else {
+                    Fate::NeverLands
+                };
+                let ids = sent.iter().map(|(_, id)| id.as_str()).collect();
+                self.release(claim, ids, fate, self.pace.pause).await?;
+                Ok(Flushed::Failed(error))
+            }
+        }
+    }
+
+    async fn claim(&self, claim: Claim, now: Timestamp) -> storage::Result<bool> {
+        let mut transaction = self.db.write().await?;
+        let limit = i64::try_from(self.pace.limit).unwrap_or(i64::MAX);
+        let taken = outbox::claim(transaction.conn(), claim, now, limit).await?;
+        transaction.commit().await?;
+        Ok(taken > 0)
+    }
+
+    /// Reads and seals what the claim holds, page by page, so that memory is bounded by the length of a body.
+    async fn seal(&self, claim: Claim, now: Timestamp) -> storage::Result<Batch> {
+        let mut batch = Batch { pairs: Pairs::new(self.body_limit), sent: vec![], left_over: vec![] };
+        for kind in Kind::EVERY {
+            let mut cursor = String::new();
+            loop {
+                let mut reader = self.db.read().await?;
+                let entries =
+                    edge_sync::claimed(reader.conn(), kind, claim, &cursor, PAGE, now).await?;
+                let Some(last) = entries.last() else { break };
+                cursor.clone_from(&last.id);
+                for entry in entries {
+                    let Some(kv_key) = entry.kv_key else {
+                        tracing::error!(
+                            key = entry.id,
+                            "this key's digest is damaged, so it cannot be published"
+                        );
+                        continue;
+                    };
+                    let sealed = self.secrets.seal(&kv_key, &entry.record);
+                    if batch.pairs.push(&kv_key, &sealed) {
+                        batch.sent.push((kv_key.as_str().to_owned(), entry.id));
+                    } else {
+                        batch.left_over.push(entry.id);
+                    }
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn settle(
+        &self,
+        claim: Claim,
+        sent: &[(String, String)],
+        unsuccessful: &[String],
+    ) -> storage::Result<Flushed> {
+        let unsuccessful: std::collections::HashSet<&str> =
+            unsuccessful.iter().map(String::as_str).collect();
+        let retry: Vec<&str> = sent
+            .iter()
+            .filter(|(name, _)| unsuccessful.contains(name.as_str()))
+            .map(|(_, id)| id.as_str())
+            .collect();
+        let (written, unsuccessful) = (sent.len() - retry.len(), retry.len());
+        // KV may have written these in some places, and goes on by rules of its own.
+        self.release(claim, retry, Fate::MayLand, RETRY_PAIR)
+            .await?;
+        let mut transaction = self.db.write().await?;
+        outbox::settle(transaction.conn(), claim, self.clock.now()).await?;
+        transaction.commit().await?;
+        Ok(Flushed::Written {
+            written,
+            unsuccessful,
+        })
+    }
+
+    async fn release(
+        &self,
+        claim: Claim,
+        ids: Vec<&str>,
+        fate: Fate,
+        pause: Duration,
+    ) -> storage::Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.db.write().await?;
+        outbox::release(
+            transaction.conn(),
+            claim,
+            &ids,
+            fate,
+            after(self.clock.now(), pause),
+        )
+        .await?;
+        transaction.commit().await
+    }
+}
+
+impl Batch {
+    fn ids(&self) -> Vec<&str> {
+        self.sent
+            .iter()
+            .map(|(_, id)| id)
+            .chain(&self.left_over)
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+fn after(moment: Timestamp, pause: Duration) -> Timestamp {
+    moment.plus_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn random_number() -> i64 {
+    let mut bytes = [0; 8];
+    OsEntropy.fill(&mut bytes);
+    i64::from_be_bytes(bytes)
+}
+
+/// How much to send, and how often.
+#[derive(Debug, PartialEq, Eq)]
+struct Pace {
+    limit: usize,
+    most: usize,
+    failures: u32,
+    pause: Duration,
+}
+
+impl Pace {
+    const fn new(most: usize) -> Self {
+        Self {
+            limit: most,
+            most,
+            failures: 0,
+            pause: PAUSE,
+        }
+    }
+
+    /// Slows down after a failure, and speeds up again after a success.
+    fn learn(&mut self, failure: Option<&KvError>) {
+        let Some(error) = failure else {
+            *self = Self {
+                limit: (self.limit * 2).min(self.most),
+                ..Self::new(self.most)
+            };
+            return;
+        };
+        // 1, 2, 4, … seconds.
+        let doubled = PAUSE * 2_u32.saturating_pow(self.failures.min(10));
+        let asked_for = error
+            .retry_after()
+            .unwrap_or_default()
+            .min(LONGEST_RETRY_AFTER);
+        self.pause = doubled.min(LONGEST_PAUSE).max(asked_for);
+        self.failures += 1;
+        // Perhaps it was too much to be written in time.
+        if error.may_take_effect() {
+            self.limit = (self.limit / 2).max(FEWEST_PAIRS.min(self.most));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+
+    use super::*;
+
+    fn answer(status: StatusCode, retry_after: Option<u64>) -> KvError {
+        KvError::Status {
+            status,
+            codes: vec![],
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_minute_and_end_with_the_first_success() {
+        let mut pace = Pace::new(10_000);
+        let mut pauses = vec![];
+        for _ in 0..9 {
+            pace.learn(Some(&answer(StatusCode::TOO_MANY_REQUESTS, None)));
+            pauses.push(pace.pause.as_secs());
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        pace.learn(None);
+        assert_eq!(pace, Pace::new(10_000));
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_bounds() {
+        let mut pace = Pace::new(10_000);
+        for (asked_for, given) in [(0, 1), (7, 7), (86_400, 300)] {
+            pace = Pace::new(pace.most);
+            pace.learn(Some(&answer(
+                StatusCode::TOO_MANY_REQUESTS,
+                Some(asked_for),
+            )));
+            assert_eq!(pace.pause.as_secs(), given);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_not_written_in_time_is_halved_and_grows_again() {
+        let mut pace = Pace::new(300);
+        let mut limits = vec![];
+        for failure in [true, true, true, false, false] {
+            let error = KvError::BrokenOff(String::new());
+            pace.learn(failure.then_some(&error));
+            limits.push(pace.limit);
+        }
+        assert_eq!(limits, [150, 100, 100, 200, 300]);
+        pace.learn(Some(&answer(StatusCode::TOO_MANY_REQUESTS, None)));
+        assert_eq!(pace.limit, 300, "a refusal says nothing of the size");
+    }
+}

@@ -1,0 +1,104 @@
+//! What the operator configured, read once in the life of an isolate: its bindings never change.
+
+use std::{cell::OnceCell, rc::Rc};
+
+use shared::{error::ApiError, seal::EdgeSecrets};
+use worker::{Env, KvStore, console_error};
+
+use crate::failure::Failure;
+
+const SECRET: &str = "LATCHKEY_EDGE_SECRET";
+const STORE: &str = "KEYS";
+const CONTROL_PLANE: &str = "CONTROL_PLANE_URL";
+
+/// The bindings of this Worker. What is missing is missing only for the routes that need it.
+pub struct Config {
+    edge: Option<Edge>,
+    control_plane: Option<String>,
+}
+
+/// What the routes that the edge answers by itself need.
+pub struct Edge {
+    /// Opens the records and admits the control plane.
+    pub secrets: EdgeSecrets,
+    /// Where the records are.
+    pub store: KvStore,
+}
+
+thread_local! {
+    static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
+}
+
+impl Config {
+    /// The configuration of this isolate.
+    pub fn of(env: &Env) -> Rc<Self> {
+        CONFIG.with(|config| Rc::clone(config.get_or_init(|| Rc::new(Self::read(env)))))
+    }
+
+    fn read(env: &Env) -> Self {
+        let edge = Edge::read(env).map_err(|missing| console_error!("The edge cannot validate keys: {missing}."));
+        let control_plane = env.var(CONTROL_PLANE).ok().and_then(|url| base_url(&url.to_string()));
+        if control_plane.is_none() {
+            console_error!("Nothing can be forwarded: {CONTROL_PLANE} is not an http(s) URL.");
+        }
+        Self { edge: edge.ok(), control_plane }
+    }
+
+    /// What the edge needs to answer by itself. Without all of it, it answers nothing.
+    pub fn edge(&self) -> Result<&Edge, Failure> {
+        self.edge.as_ref().ok_or_else(|| {
+            let message = format!(
+                "This Worker is not configured to validate keys. Bind the KV namespace `{STORE}` and set the secret \
+                 `{SECRET}` to that of the control plane; the Worker's log names which of them is missing."
+            );
+            ApiError::new(503, "edge_not_configured", message).into()
+        })
+    }
+
+    /// The URL of the control plane, without a slash at its end.
+    pub fn control_plane(&self) -> Result<&str, Failure> {
+        self.control_plane.as_deref().ok_or_else(|| {
+            let message = format!("This Worker forwards this request, but does not know where to. Set `{CONTROL_PLANE}`.");
+            ApiError::new(503, "control_plane_not_configured", message).into()
+        })
+    }
+}
+
+impl Edge {
+    fn read(env: &Env) -> Result<Self, String> {
+        let secret = env.secret(SECRET).map_err(|_| format!("the secret {SECRET} is not set"))?;
+        let secrets = EdgeSecrets::parse(&secret.to_string()).map_err(|bad| format!("{SECRET} is refused: {bad}"))?;
+        let store = env.kv(STORE).map_err(|_| format!("the KV namespace {STORE} is not bound"))?;
+        Ok(Self { secrets, store })
+    }
+}
+
+/// A URL that a path can be appended to as text.
+fn base_url(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let host = rest.split('/').next().unwrap_or_default();
+    let appendable = !host.is_empty() && !rest.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#' | '@' | '\\'));
+    appendable.then(|| url.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base_url;
+
+    #[test]
+    fn a_base_url_can_have_a_path_appended() {
+        assert_eq!(base_url("http://127.0.0.1:8787").as_deref(), Some("http://127.0.0.1:8787"));
+        assert_eq!(base_url("https://keys.example.com/").as_deref(), Some("https://keys.example.com"));
+        assert_eq!(base_url("https://example.com/keys//").as_deref(), Some("https://example.com/keys"));
+    }
+
+    #[test]
+    fn what_would_swallow_the_path_is_no_base_url() {
+        for url in ["", "example.com", "ftp://example.com", "https://", "https:///x", "https://a?b", "https://a#b"] {
+            assert_eq!(base_url(url), None, "{url}");
+        }
+        for url in ["https://user@example.com", "https://example.com /", "https://example.com\\x"] {
+            assert_eq!(base_url(url), None, "{url}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a request can fail with, and the answer to that.
+
+use shared::error::ApiError;
+use worker::{Response, console_error};
+
+use crate::response;
+
+/// Why a request was not answered as asked.
+pub struct Failure {
+    error: ApiError,
+    /// Whether the same request may well succeed in a second.
+    passing: bool,
+}
+
+impl Failure {
+    /// An error that will pass.
+    pub const fn passing(error: ApiError) -> Self {
+        Self { error, passing: true }
+    }
+
+    /// The answer.
+    pub fn into_response(self) -> worker::Result<Response> {
+        let response = response::json(self.error.status, self.error.to_json())?;
+        if self.passing {
+            response.headers().set("retry-after", "1")?;
+        }
+        Ok(response)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self { error, passing: false }
+    }
+}
+
+/// A failure of ours. The log has the cause, the caller a constant.
+impl From<worker::Error> for Failure {
+    fn from(cause: worker::Error) -> Self {
+        console_error!("internal error: {cause}");
+        ApiError::new(500, "internal_error", "Something went wrong in the Worker. Its log has the cause.").into()
+    }
+}

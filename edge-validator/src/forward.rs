@@ -1,0 +1,98 @@
+//! Everything that the edge does not answer itself goes to the control plane, because clients have one base URL.
+
+use std::time::Duration;
+
+use shared::error::ApiError;
+use worker::{Error, Fetch, Headers, Request, Response, console_error, wasm_bindgen::JsCast, web_sys};
+
+use crate::{config::Config, failure::Failure, wait::within};
+
+/// How long the control plane may take to begin its answer. Its own time-outs are far below.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends the request on as it is, and hands back the answer as it comes. Neither body is held in memory.
+pub async fn answer(request: &Request, config: &Config) -> Result<Response, Failure> {
+    let url = request.inner().url();
+    let forwarded = readdressed(request, &target(config.control_plane()?, &url))?;
+    introduce(forwarded.headers(), &url)?;
+    match within(PATIENCE, Fetch::Request(forwarded).send()).await {
+        Some(Ok(response)) if !is_no_answer(response.status_code()) => Ok(response),
+        Some(Ok(response)) => Err(unreachable(&format!("status {}", response.status_code()))),
+        Some(Err(cause)) => Err(unreachable(&cause.to_string())),
+        None => Err(unreachable(&format!("nothing came within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// The same request to another URL: method, headers and the unread body. Redirects are the client's to follow, as
+/// they are in every request that a Worker receives.
+fn readdressed(request: &Request, url: &str) -> Result<Request, Error> {
+    let template = request.inner().unchecked_ref::<web_sys::RequestInit>();
+    Ok(web_sys::Request::new_with_str_and_init(url, template)?.into())
+}
+
+/// Tells the control plane what it cannot see for itself. What a client claims of this is not passed on.
+fn introduce(headers: &Headers, url: &str) -> Result<(), Error> {
+    match headers.get("cf-connecting-ip")? {
+        Some(address) => headers.set("x-forwarded-for", &address)?,
+        None => headers.delete("x-forwarded-for")?,
+    }
+    let (scheme, host, _) = split(url);
+    headers.set("x-forwarded-proto", scheme)?;
+    headers.set("x-forwarded-host", host)
+}
+
+/// The URL at the control plane: the path and the query are the client's, to the letter.
+fn target(base: &str, url: &str) -> String {
+    let (_, _, path_and_query) = split(url);
+    format!("{base}{path_and_query}")
+}
+
+/// Scheme, host, and the rest from the first slash on.
+fn split(url: &str) -> (&str, &str, &str) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (host, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    (scheme, host, path_and_query)
+}
+
+/// Whether Cloudflare made this up because the control plane did not answer: its statuses of 520 and on.
+const fn is_no_answer(status: u16) -> bool {
+    matches!(status, 520..=530)
+}
+
+fn unreachable(cause: &str) -> Failure {
+    console_error!("The control plane did not answer: {cause}");
+    let message = "The control plane did not answer. Check that `latchkey serve` is running and that the Worker can \
+                   reach it at its `CONTROL_PLANE_URL`.";
+    ApiError::new(502, "control_plane_unreachable", message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_no_answer, split, target};
+
+    #[test]
+    fn path_and_query_are_kept_to_the_letter() {
+        let base = "http://127.0.0.1:8787";
+        for rest in ["/", "/a%2Fb?x=1&y=%20", "//evil.example/x", "/?", "/a?b=http://c/d"] {
+            assert_eq!(target(base, &format!("https://edge.example{rest}")), format!("{base}{rest}"));
+        }
+        assert_eq!(target("https://a/keys", "https://edge.example/x"), "https://a/keys/x");
+    }
+
+    #[test]
+    fn a_url_is_split_at_its_host() {
+        assert_eq!(split("http://localhost:8787/a?b"), ("http", "localhost:8787", "/a?b"));
+        assert_eq!(split("https://edge.example"), ("https", "edge.example", ""));
+        assert_eq!(split("https://edge.example?q"), ("https", "edge.example", "?q"));
+    }
+
+    #[test]
+    fn only_cloudflares_own_statuses_are_no_answer() {
+        for status in [520, 521, 522, 523, 524, 525, 526, 527, 530] {
+            assert!(is_no_answer(status), "{status}");
+        }
+        for status in [200, 404, 500, 502, 503, 504, 519, 531] {
+            assert!(!is_no_answer(status), "{status}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Which real parts there are, as `cargo xtask test` says in the environment.
+
+use std::{
+    env,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// The folder of the workspace.
+///
+/// # Panics
+/// If this package lies in none.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let own = env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    Path::new(&own).parent().expect("this package lies in a workspace").to_owned()
+}
+
+/// The program `latchkey`.
+///
+/// # Panics
+/// If it was not built.
+#[must_use]
+pub fn latchkey() -> PathBuf {
+    env::var_os("LATCHKEY_BIN").map_or_else(|| program("latchkey", "control-plane"), PathBuf::from)
+}
+
+/// The program behind `cargo xtask`.
+///
+/// # Panics
+/// If it was not built.
+#[must_use]
+pub fn xtask() -> PathBuf {
+    program("xtask", "xtask")
+}
+
+/// A program of the workspace, which lies beside the folder of the test programs.
+fn program(name: &str, package: &str) -> PathBuf {
+    let test = env::current_exe().expect("this program lies somewhere");
+    let folder = test.parent().and_then(Path::parent).expect("test programs lie in target/<profile>/deps");
+    let program = folder.join(name);
+    assert!(program.is_file(), "there is no {}; `cargo build -p {package}` makes it", program.display());
+    program
+}
+
+/// The folder of wrangler, workerd, and the Node that they run on, if they and the Workers are there to be used.
+#[must_use]
+pub fn node_programs() -> Option<PathBuf> {
+    if env::var_os("LATCHKEY_TEST_WRANGLER").is_some() {
+        return Some(workspace().join("node_modules/.bin"));
+    }
+    skip("LATCHKEY_TEST_WRANGLER is not set; `cargo xtask test` installs wrangler, builds the Workers and sets it")
+}
+
+/// The URL of a Postgres superuser, if there is one.
+#[must_use]
+pub fn postgres() -> Option<String> {
+    if let Ok(url) = env::var("LATCHKEY_TEST_POSTGRES") {
+        return Some(url);
+    }
+    skip("LATCHKEY_TEST_POSTGRES names no Postgres server; `cargo xtask test` starts one")
+}
+
+/// Says what is not tested and how to change that; where everything must be tested, it is an error.
+///
+/// # Panics
+/// With `CI=true` in the environment.
+pub fn skip<T>(why: &str) -> Option<T> {
+    assert!(!env::var("CI").is_ok_and(|ci| ci == "true"), "nothing may be left out under CI=true: {why}");
+    // Not `println!`, which libtest hides when a test succeeds.
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", std::thread::current().name().unwrap_or("a test"));
+    None
+}

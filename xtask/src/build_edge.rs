@@ -1,0 +1,112 @@
+//! `cargo xtask build-edge`: compiles a Worker crate into its folder `build/`.
+//!
+//! worker-build runs cargo, wasm-bindgen, wasm-opt and esbuild. It would fetch the last three by itself from wherever
+//! their makers put them; we hand it the pinned ones instead, so that a package registry is all that a build needs.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use flate2::{Compression, write::GzEncoder};
+
+use crate::{cargo, children, locks, progress, tools};
+
+/// Build the Worker, as `wrangler dev` and `wrangler deploy` want it.
+///
+/// Compiles edge-validator into edge-validator/build; does nothing if the result would be the same as last time. Prints the
+/// size of the Wasm, and fails if it is too big.
+#[derive(clap::Args)]
+pub struct Arguments {}
+
+/// The profile of the workspace manifest that is meant for Workers.
+const PROFILE: &str = "edge";
+/// A cold machine downloads and compiles the Wasm before it answers; this is what we allow ourselves.
+const LARGEST_GZIPPED: usize = 150_000;
+
+/// The Worker of the product.
+pub const EDGE_VALIDATOR: Worker = Worker { package: "edge-validator", folder: "edge-validator" };
+/// The Worker that runs the checks of `shared` in the real runtime.
+pub const RULES_WORKER: Worker = Worker { package: "rules-worker", folder: "tests/rules-worker" };
+
+/// A crate that is a Worker.
+pub struct Worker {
+    package: &'static str,
+    folder: &'static str,
+}
+
+/// Runs the command.
+pub fn main(_: &Arguments) -> Result<()> {
+    build(&EDGE_VALIDATOR)
+}
+
+/// Builds a Worker unless its build is up to date.
+pub fn build(worker: &Worker) -> Result<()> {
+    tools::install_wasm_target()?;
+    tools::install_node_packages()?;
+    let folder = cargo::workspace()?.join(worker.folder);
+    let _lock = locks::wait(&folder.join("Cargo.toml"), &format!("builds {}", worker.package))?;
+
+    let wasm = compile(worker)?;
+    let fingerprint = fingerprint(&wasm)?;
+    let stamp = folder.join("build/.stamp");
+    if fs::read_to_string(&stamp).is_ok_and(|built| built == fingerprint) {
+        progress::say(format!("    {} is up to date", worker.package));
+    } else {
+        progress::step(&format!("Bundling {}", worker.package), || bundle(&folder))?;
+        fs::write(&stamp, &fingerprint).with_context(|| format!("cannot write {}", stamp.display()))?;
+    }
+    report_size(worker, &folder.join("build/index_bg.wasm"))
+}
+
+/// Compiles the crate to Wasm. worker-build does so again, and then finds nothing to do.
+fn compile(worker: &Worker) -> Result<Vec<u8>> {
+    let mut command = cargo::command("cargo")?;
+    command.args(["build", "--lib", "--package", worker.package, "--profile", PROFILE, "--target", tools::WASM_TARGET]);
+    command.envs(BUILD_VARIABLES);
+    let artifacts = cargo::build(&mut command)?;
+    let is_wasm = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "wasm");
+    let ours = artifacts.into_iter().find(|artifact| artifact.name.replace('_', "-") == worker.package);
+    let wasm = ours.and_then(|artifact| artifact.files.into_iter().find(is_wasm));
+    let wasm = wasm.with_context(|| format!("{} has no library of type cdylib", worker.package))?;
+    fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))
+}
+
+/// worker-build compiles with this variable set, and a macro reads it; so do we, or each would undo the other's work.
+const BUILD_VARIABLES: [(&str, &str); 1] = [("WASM_BINDGEN_USE_JS_SYS", "1")];
+
+/// All that the bundle depends upon: the compiled crate and the tools.
+fn fingerprint(wasm: &[u8]) -> Result<String> {
+    let packages = fs::read(cargo::workspace()?.join("package-lock.json")).context("cannot read package-lock.json")?;
+    Ok(format!(
+        "{} worker-build-{} wasm-bindgen-{} {}\n",
+        tools::digest(wasm),
+        tools::WORKER_BUILD_VERSION,
+        tools::wasm_bindgen_version()?,
+        tools::digest(&packages),
+    ))
+}
+
+fn bundle(folder: &Path) -> Result<()> {
+    let mut command = cargo::command(tools::worker_build()?)?;
+    command.current_dir(folder).args(["--profile", PROFILE]).envs(BUILD_VARIABLES);
+    command.env("WASM_BINDGEN_BIN", tools::wasm_bindgen()?);
+    command.env("WASM_OPT_BIN", tools::node_program("wasm-opt")?);
+    command.env("ESBUILD_BIN", tools::node_program("esbuild")?);
+    children::run("worker-build", &mut command)
+}
+
+fn report_size(worker: &Worker, wasm: &Path) -> Result<()> {
+    let bytes = fs::read(wasm).with_context(|| format!("cannot read {}", wasm.display()))?;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&bytes)?;
+    let gzipped = encoder.finish()?.len();
+    let kilobytes = |size: usize| format!("{:.1} KB", size as f64 / 1000.0);
+    eprintln!("    {}: {} of Wasm, {} gzipped", worker.package, kilobytes(bytes.len()), kilobytes(gzipped));
+    if gzipped > LARGEST_GZIPPED {
+        bail!("the Wasm of {} is too big: at most {} gzipped", worker.package, kilobytes(LARGEST_GZIPPED));
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The commands of the README: `cargo xtask dev`, `cargo xtask test`, `cargo xtask build-edge`.
+//!
+//! Start at [`dev`] or [`test`]; both are a list of steps. What they share: [`children`] (no process outlives us),
+//! [`build_edge`] (the Worker), [`tools`] (what has to be installed), [`postgres`] (a throw-away cluster).
+
+mod build_edge;
+mod cargo;
+mod children;
+mod data_dir;
+mod demo;
+mod dev;
+mod http;
+mod locks;
+mod ports;
+mod postgres;
+mod progress;
+mod random;
+mod services;
+mod test;
+mod tools;
+mod watchdog;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests Latchkey. To see it at work: `cargo xtask dev`
+///
+/// Needs rustup's Rust, Node 18 or newer with npm, and Linux or macOS. Everything else is installed on first use, into
+/// node_modules/ and into a cache folder of yours ($LATCHKEY_CACHE_DIR, by default ~/.cache/latchkey).
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dev(dev::Arguments),
+    Test(test::Arguments),
+    BuildEdge(build_edge::Arguments),
+    /// Ends the children of an xtask that died without doing so itself. Started by xtask, not by people.
+    #[command(hide = true)]
+    Watchdog,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Dev(arguments) => with_signals(|| dev::main(&arguments)),
+        Command::Test(arguments) => with_signals(|| test::main(&arguments)),
+        Command::BuildEdge(arguments) => with_signals(|| build_edge::main(&arguments)),
+        Command::Watchdog => watchdog::main(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<children::Interrupted>() => {
+            progress::say("Stopped.");
+            ExitCode::from(children::INTERRUPTED_EXIT_CODE)
+        }
+        Err(error) => {
+            progress::say(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command so that Ctrl-C and SIGTERM end it in order, its children first.
+fn with_signals(command: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    children::listen_for_signals()?;
+    let outcome = command();
+    watchdog::dismiss();
+    outcome
+}

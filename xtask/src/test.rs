@@ -1,0 +1,245 @@
+//! `cargo xtask test`: every test, against real parts.
+//!
+//! The tests learn from the environment which parts are there: `LATCHKEY_BIN` (the program), `LATCHKEY_TEST_POSTGRES`
+//! (the URL of a superuser; each test makes its own database) and `LATCHKEY_TEST_WRANGLER` (`1`: wrangler, workerd and
+//! the built Workers can be used). A test whose part is not there returns at once.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{ChildStdout, Command, Stdio},
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+
+use crate::{
+    build_edge,
+    cargo::{self, Artifact},
+    children::Child,
+    postgres,
+    progress::{Stopwatch, step},
+    tools,
+};
+
+/// Run every test, against real parts, and say which ran.
+///
+/// The tests of every crate, of the whole system in `wrangler dev` on SQLite and on Postgres, and the examples in the
+/// documentation. Builds what they need and starts a throw-away Postgres. What cannot be had on this machine is left out,
+/// and named at the end with how to get it; with CI=true in the environment it is an error instead.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Run only what needs neither wrangler nor Postgres nor a browser.
+    #[arg(long)]
+    quick: bool,
+    /// Run only tests whose name contains one of these.
+    filter: Vec<String>,
+    /// Handed to each test program as it is, such as `--nocapture`.
+    #[arg(last = true)]
+    test_arguments: Vec<String>,
+}
+
+/// The tests of this package start whole systems, which two cores bear two at a time.
+const SYSTEM_TESTS: (&str, &str) = ("tests", "--test-threads=2");
+
+/// Runs the command.
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let must_be_complete = env::var_os("CI").is_some_and(|value| value == "true");
+    let mut parts = Parts::default();
+    if arguments.quick {
+        parts.left_out.push("what needs wrangler, Postgres or a browser, because of --quick".to_owned());
+    } else {
+        parts.prepare()?;
+        if must_be_complete && !parts.left_out.is_empty() {
+            bail!("under CI=true nothing may be left out: {}", parts.left_out.join("; "));
+        }
+    }
+    parts.set("LATCHKEY_BIN", step("Building the control plane", cargo::build_latchkey)?);
+    let programs = step("Building the tests", build_tests)?;
+
+    let mut suites = Vec::new();
+    for program in &programs {
+        suites.push(run_program(program, arguments, &parts)?);
+    }
+    suites.push(run_documentation(arguments, &parts)?);
+    report(&suites, &parts.left_out)
+}
+
+/// The real parts that the tests use.
+#[derive(Default)]
+struct Parts {
+    variables: Vec<(&'static str, OsString)>,
+    /// What is not tested, and why.
+    left_out: Vec<String>,
+    /// Kept running until the tests are done.
+    _postgres: Option<postgres::Cluster>,
+}
+
+impl Parts {
+    fn prepare(&mut self) -> Result<()> {
+        match tools::missing_node()? {
+            Some(missing) => self.left_out.push(format!("everything at the edge: {missing}")),
+            None => {
+                step("Building the Worker", || build_edge::build(&build_edge::EDGE_VALIDATOR))?;
+                step("Building the Worker that tests the rules", || build_edge::build(&build_edge::RULES_WORKER))?;
+                self.set("LATCHKEY_TEST_WRANGLER", "1");
+            }
+        }
+        match postgres::programs() {
+            None => self.left_out.push(format!("everything on Postgres: {}", postgres::ADVICE)),
+            Some(programs) => {
+                let cluster = step("Starting a throw-away Postgres", || postgres::Cluster::start(&programs))?;
+                self.set("LATCHKEY_TEST_POSTGRES", &cluster.url);
+                self._postgres = Some(cluster);
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.variables.push((name, value.into()));
+    }
+
+    /// Tells a command which parts are there, and of none that is not.
+    fn describe_to(&self, command: &mut Command) {
+        for name in ["LATCHKEY_BIN", "LATCHKEY_TEST_POSTGRES", "LATCHKEY_TEST_WRANGLER"] {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().cloned());
+    }
+}
+
+fn build_tests() -> Result<Vec<Artifact>> {
+    let artifacts = cargo::build(cargo::command("cargo")?.args(["test", "--workspace", "--no-run"]))?;
+    let mut programs: Vec<Artifact> =
+        artifacts.into_iter().filter(|artifact| artifact.is_test && artifact.executable.is_some()).collect();
+    // The tests of whole systems come last: what the others find is easier to understand.
+    programs.sort_by_key(|program| (is_of_systems(program), program.package.clone(), program.source.clone()));
+    Ok(programs)
+}
+
+fn is_of_systems(program: &Artifact) -> bool {
+    program.package.file_name().is_some_and(|folder| folder == SYSTEM_TESTS.0)
+}
+
+/// What became of the tests of one program.
+struct Suite {
+    name: String,
+    counts: Counts,
+    succeeded: bool,
+    elapsed: String,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+/// Runs one test program in the folder of its package, as `cargo test` does. By itself, so that it can be timed, and
+/// because cargo has no way to give one package fewer threads.
+fn run_program(program: &Artifact, arguments: &Arguments, parts: &Parts) -> Result<Suite> {
+    let executable: &PathBuf = program.executable.as_ref().context("a test that is no program")?;
+    let package = program.package.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{package} {}", program.source.display());
+    println!("     Running {name} ({})", executable.display());
+
+    let mut command = cargo::command(executable)?;
+    command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
+    parts.describe_to(&mut command);
+    command.args(&arguments.filter);
+    if is_of_systems(program) {
+        command.arg(SYSTEM_TESTS.1);
+    }
+    command.args(&arguments.test_arguments);
+    run_suite(name, &mut command)
+}
+
+fn run_documentation(arguments: &Arguments, parts: &Parts) -> Result<Suite> {
+    let mut command = cargo::command("cargo")?;
+    parts.describe_to(&mut command);
+    command.args(["test", "--workspace", "--doc", "--no-fail-fast", "--"]);
+    command.args(&arguments.filter).args(&arguments.test_arguments);
+    run_suite("examples in the documentation".to_owned(), &mut command)
+}
+
+/// Runs a command that prints what libtest prints, shows that, and counts along.
+fn run_suite(name: String, command: &mut Command) -> Result<Suite> {
+    let watch = Stopwatch::start();
+    let mut child = Child::start(&name, command.stdout(Stdio::piped()), Signal::SIGTERM)?;
+    let output = child.take_stdout().context("the output of a test cannot be read")?;
+    let counter = thread::spawn(move || show_and_count(output));
+    let status = child.wait()?;
+    let counts = counter.join().unwrap_or_default();
+    Ok(Suite { name, counts, succeeded: status.success(), elapsed: watch.elapsed() })
+}
+
+fn show_and_count(output: ChildStdout) -> Counts {
+    let mut counts = Counts::default();
+    let mut terminal = std::io::stdout();
+    // Tests print what they like, also what is no text.
+    for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+        counts.add(&String::from_utf8_lossy(&line));
+        // Nobody may be reading; the tests are run all the same.
+        let _ = terminal.write_all(&line).and_then(|()| terminal.write_all(b"\n"));
+    }
+    counts
+}
+
+impl Counts {
+    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; …`; others count nothing.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let words: Vec<&str> = result.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+        for pair in words.windows(2) {
+            let number = pair[0].parse().unwrap_or(0);
+            match pair[1] {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Says what ran and what did not. An error if anything failed.
+fn report(suites: &[Suite], left_out: &[String]) -> Result<()> {
+    println!("\nWhat ran:");
+    println!("  {:>6} {:>6} {:>7} {:>9}", "passed", "failed", "ignored", "time");
+    for Suite { name, counts, succeeded, elapsed } in suites {
+        let Counts { passed, failed, ignored } = counts;
+        if passed + failed + ignored > 0 || !succeeded {
+            let mark = if *succeeded { "" } else { "   FAILED" };
+            println!("  {passed:>6} {failed:>6} {ignored:>7} {elapsed:>9}  {name}{mark}");
+        }
+    }
+    for reason in left_out {
+        println!("Left out: {reason}");
+    }
+    let failed = suites.iter().filter(|suite| !suite.succeeded).count();
+    if failed > 0 {
+        bail!("tests failed in {failed} of the suites above");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn counts_add_up_over_result_lines_and_over_nothing_else() {
+        let mut counts = Counts::default();
+        counts.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s");
+        counts.add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9s");
+        counts.add("test 7 passed; 7 failed");
+        assert_eq!((counts.passed, counts.failed, counts.ignored), (13, 2, 1));
+    }
+}
