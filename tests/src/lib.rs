@@ -12,12 +12,7 @@
 //! | [`wait`] | the one way to wait: look again until a deadline |
 //! | [`held_kv`] | the one stand-in: it delays what is real |
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on must stop, and say why"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on must stop, and say why")]
 
 pub mod calls;
 pub mod database;

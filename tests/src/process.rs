@@ -17,10 +17,11 @@ use std::{
 pub use nix::sys::signal::Signal;
 use nix::{sys::signal, unistd::Pid};
 
-use crate::wait::eventually;
+use crate::wait::{Deadline, PAUSE, eventually};
 
 /// How much of its output is shown when a test fails.
 const SHOWN: usize = 6_000;
+const PATIENCE_WITH_ORPHANS: Duration = Duration::from_secs(2);
 const WATCHDOG: &str = r#"read -r _; kill -KILL -- "-$0""#;
 
 /// A running process and all that it started.
@@ -39,7 +40,8 @@ impl Process {
     /// # Panics
     /// If it cannot be started.
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let spawned = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let spawned =
+            command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
         let group = Pid::from_raw(child.id().try_into().expect("process ids have 31 bits"));
         let watchdog = Command::new("sh")
@@ -166,10 +168,11 @@ impl Output {
         String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// Reads to the end, which has come when the process has ended.
-    fn finish(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
+    /// Waits for the rest of what the ended process wrote. Whatever it left running may hold the pipe open for ever.
+    fn finish(&self) {
+        let deadline = Deadline::after(PATIENCE_WITH_ORPHANS);
+        while !self.reader.as_ref().is_none_or(JoinHandle::is_finished) && !deadline.is_over() {
+            thread::sleep(PAUSE);
         }
     }
 }

@@ -9,7 +9,8 @@ use std::{
 /// How long the edge may take to learn of a change. It takes about a second; a busy machine takes longer.
 pub const CONVERGENCE: Duration = Duration::from_secs(30);
 
-const PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks.
+pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until there is something to see, and returns that. What is in its way (the error) is told when time is up.
 ///

@@ -13,8 +13,7 @@ use crate::children;
 
 /// The folder of the workspace.
 pub fn workspace() -> Result<PathBuf> {
-    let own = env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
-    let root = Path::new(&own).parent().context("xtask lies in no workspace")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in no workspace")?;
     Ok(root.to_owned())
 }
 

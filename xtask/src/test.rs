@@ -6,7 +6,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::OsStr,
     io::{BufRead, BufReader, Write},
     path::PathBuf,
     process::{ChildStdout, Command, Stdio},
@@ -47,69 +47,63 @@ const SYSTEM_TESTS: (&str, &str) = ("tests", "--test-threads=2");
 
 /// Runs the command.
 pub fn main(arguments: &Arguments) -> Result<()> {
-    let must_be_complete = env::var_os("CI").is_some_and(|value| value == "true");
-    let mut parts = Parts::default();
-    if arguments.quick {
-        parts.left_out.push("what needs wrangler, Postgres or a browser, because of --quick".to_owned());
-    } else {
-        parts.prepare()?;
-        if must_be_complete && !parts.left_out.is_empty() {
-            bail!("under CI=true nothing may be left out: {}", parts.left_out.join("; "));
-        }
-    }
-    parts.set("LATCHKEY_BIN", step("Building the control plane", cargo::build_latchkey)?);
+    let parts = if arguments.quick { Parts::none() } else { Parts::prepare()? };
+    let latchkey = step("Building the control plane", cargo::build_latchkey)?;
     let programs = step("Building the tests", build_tests)?;
+    let run = Run { arguments, parts, latchkey };
 
     let mut suites = Vec::new();
     for program in &programs {
-        suites.push(run_program(program, arguments, &parts)?);
+        suites.push(run.program(program)?);
     }
-    suites.push(run_documentation(arguments, &parts)?);
-    report(&suites, &parts.left_out)
+    suites.push(run.documentation()?);
+    report(&suites, &run.parts.left_out)
 }
 
 /// The real parts that the tests use.
-#[derive(Default)]
 struct Parts {
-    variables: Vec<(&'static str, OsString)>,
+    edge: bool,
+    postgres: Option<postgres::Cluster>,
     /// What is not tested, and why.
     left_out: Vec<String>,
-    /// Kept running until the tests are done.
-    _postgres: Option<postgres::Cluster>,
 }
 
 impl Parts {
-    fn prepare(&mut self) -> Result<()> {
-        match tools::missing_node()? {
-            Some(missing) => self.left_out.push(format!("everything at the edge: {missing}")),
-            None => {
-                step("Building the Worker", || build_edge::build(&build_edge::EDGE_VALIDATOR))?;
-                step("Building the Worker that tests the rules", || build_edge::build(&build_edge::RULES_WORKER))?;
-                self.set("LATCHKEY_TEST_WRANGLER", "1");
-            }
-        }
-        match postgres::programs() {
-            None => self.left_out.push(format!("everything on Postgres: {}", postgres::ADVICE)),
-            Some(programs) => {
-                let cluster = step("Starting a throw-away Postgres", || postgres::Cluster::start(&programs))?;
-                self.set("LATCHKEY_TEST_POSTGRES", &cluster.url);
-                self._postgres = Some(cluster);
-            }
-        }
-        Ok(())
+    fn none() -> Parts {
+        let left_out = vec!["what needs wrangler, Postgres or a browser, because of --quick".to_owned()];
+        Parts { edge: false, postgres: None, left_out }
     }
 
-    fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
-        self.variables.push((name, value.into()));
-    }
-
-    /// Tells a command which parts are there, and of none that is not.
-    fn describe_to(&self, command: &mut Command) {
-        for name in ["LATCHKEY_BIN", "LATCHKEY_TEST_POSTGRES", "LATCHKEY_TEST_WRANGLER"] {
-            command.env_remove(name);
+    fn prepare() -> Result<Parts> {
+        let mut parts = Parts { edge: false, postgres: None, left_out: Vec::new() };
+        let node = tools::missing_node()?;
+        parts.left_out.extend(node.as_ref().map(|missing| format!("everything at the edge: {missing}")));
+        let postgres = postgres::programs();
+        if postgres.is_none() {
+            parts.left_out.push(format!("everything on Postgres: {}", postgres::ADVICE));
         }
-        command.envs(self.variables.iter().cloned());
+        let must_be_complete = env::var("CI").is_ok_and(|value| value == "true");
+        if must_be_complete && !parts.left_out.is_empty() {
+            bail!("under CI=true nothing may be left out, but this would be: {}", parts.left_out.join("; "));
+        }
+
+        if node.is_none() {
+            step("Building the Worker", || build_edge::build(&build_edge::EDGE_VALIDATOR))?;
+            step("Building the Worker that tests the rules", || build_edge::build(&build_edge::RULES_WORKER))?;
+            parts.edge = true;
+        }
+        if let Some(programs) = postgres {
+            parts.postgres = Some(step("Starting a throw-away Postgres", || postgres::Cluster::start(&programs))?);
+        }
+        Ok(parts)
     }
+}
+
+/// One run of the tests.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    parts: Parts,
+    latchkey: PathBuf,
 }
 
 fn build_tests() -> Result<Vec<Artifact>> {
@@ -140,31 +134,49 @@ struct Counts {
     ignored: usize,
 }
 
-/// Runs one test program in the folder of its package, as `cargo test` does. By itself, so that it can be timed, and
-/// because cargo has no way to give one package fewer threads.
-fn run_program(program: &Artifact, arguments: &Arguments, parts: &Parts) -> Result<Suite> {
-    let executable: &PathBuf = program.executable.as_ref().context("a test that is no program")?;
-    let package = program.package.file_name().unwrap_or_default().to_string_lossy();
-    let name = format!("{package} {}", program.source.display());
-    println!("     Running {name} ({})", executable.display());
+impl Run<'_> {
+    /// Runs one test program in the folder of its package, as `cargo test` does. By itself, so that it can be timed, and
+    /// because cargo has no way to give one package fewer threads.
+    fn program(&self, program: &Artifact) -> Result<Suite> {
+        let executable: &PathBuf = program.executable.as_ref().context("a test that is no program")?;
+        let package = program.package.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("{package} {}", program.source.display());
+        println!("     Running {name} ({})", executable.display());
 
-    let mut command = cargo::command(executable)?;
-    command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
-    parts.describe_to(&mut command);
-    command.args(&arguments.filter);
-    if is_of_systems(program) {
-        command.arg(SYSTEM_TESTS.1);
+        let mut command = self.command(executable)?;
+        command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
+        command.args(&self.arguments.filter);
+        if is_of_systems(program) {
+            command.arg(SYSTEM_TESTS.1);
+        }
+        command.args(&self.arguments.test_arguments);
+        run_suite(name, &mut command)
     }
-    command.args(&arguments.test_arguments);
-    run_suite(name, &mut command)
-}
 
-fn run_documentation(arguments: &Arguments, parts: &Parts) -> Result<Suite> {
-    let mut command = cargo::command("cargo")?;
-    parts.describe_to(&mut command);
-    command.args(["test", "--workspace", "--doc", "--no-fail-fast", "--"]);
-    command.args(&arguments.filter).args(&arguments.test_arguments);
-    run_suite("examples in the documentation".to_owned(), &mut command)
+    fn documentation(&self) -> Result<Suite> {
+        let mut command = self.command("cargo")?;
+        command.args(["test", "--workspace", "--doc", "--no-fail-fast", "--"]);
+        command.args(&self.arguments.filter).args(&self.arguments.test_arguments);
+        run_suite("examples in the documentation".to_owned(), &mut command)
+    }
+
+    /// A command that is told which parts are there, and of none that is not.
+    fn command(&self, program: impl AsRef<OsStr>) -> Result<Command> {
+        let mut command = cargo::command(program)?;
+        command.env("LATCHKEY_BIN", &self.latchkey);
+        command.env_remove("LATCHKEY_TEST_WRANGLER").env_remove("LATCHKEY_TEST_POSTGRES");
+        if self.parts.edge {
+            command.env("LATCHKEY_TEST_WRANGLER", "1");
+        }
+        if let Some(cluster) = &self.parts.postgres {
+            command.env("LATCHKEY_TEST_POSTGRES", &cluster.url);
+        }
+        if !self.parts.left_out.is_empty() {
+            // With CI=true a test would take it for an error that its part is missing; but here that is meant.
+            command.env_remove("CI");
+        }
+        Ok(command)
+    }
 }
 
 /// Runs a command that prints what libtest prints, shows that, and counts along.

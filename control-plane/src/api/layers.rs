@@ -15,7 +15,7 @@ use super::error::{internal_error, respond};
 use crate::{app::App, clock::Stopwatch};
 
 /// How long answering a request may take, reading its body included.
-const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
+pub const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Puts the layers around the routes, the outermost last.
 pub(super) fn around(router: Router, app: App) -> Router {

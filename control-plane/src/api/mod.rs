@@ -29,6 +29,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{app::App, config::Config};
 
 pub use error::Error;
+pub use layers::REQUEST_TIME_LIMIT;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,7 +37,7 @@ pub use error::Error;
         title = "Latchkey",
         description = "API keys for the customers of your product: create, scope, list, expire, revoke, validate."
     ),
-    components(schemas(shared::error::ErrorBody)),
+    components(schemas(shared::error::ErrorBody, shared::id::ApiKeyId, shared::id::OrganizationId)),
     modifiers(&CommonParts),
     security(("management_key" = []))
 )]
@@ -116,6 +117,31 @@ fn add_common_errors(document: &mut utoipa::openapi::OpenApi) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    #[test]
+    fn every_reference_in_the_document_leads_somewhere() {
+        fn references(value: &Value) -> Vec<String> {
+            match value {
+                Value::Object(fields) => fields
+                    .iter()
+                    .flat_map(|(name, value)| match value {
+                        Value::String(reference) if name == "$ref" => vec![reference.clone()],
+                        value => references(value),
+                    })
+                    .collect(),
+                Value::Array(items) => items.iter().flat_map(references).collect(),
+                _ => vec![],
+            }
+        }
+        let document = serde_json::to_value(super::openapi()).unwrap();
+        let references = references(&document);
+        assert!(references.len() > 20);
+        for reference in references {
+            assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+        }
+    }
+
     #[test]
     fn the_document_that_is_checked_in_is_that_of_the_code() {
         let checked_in = include_str!("../../openapi.json");

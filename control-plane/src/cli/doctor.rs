@@ -8,7 +8,7 @@ use shared::Timestamp;
 use crate::{
     clock::Clock,
     config::{Config, EdgeConfig},
-    edge::kv::{Kv, KvError},
+    edge::kv::{Kv, KvError, http_client},
     storage::{self, Db, environments, management_keys, outbox},
 };
 
@@ -91,7 +91,8 @@ async fn database(config: &Config, findings: &mut Findings) -> Option<Db> {
             Some(db)
         }
         Ok(false) => {
-            findings.wrong("the database is not up to date", "run `latchkey migrate`; `latchkey serve` does so by itself");
+            findings
+                .wrong("the database is not up to date", "run `latchkey migrate`; `latchkey serve` does so by itself");
             None
         }
         Err(error) => {
@@ -170,7 +171,8 @@ async fn worker(config: &Config, edge: &EdgeConfig, findings: &mut Findings) {
     if config.edge_url.is_empty() {
         return findings.note("the Worker was not asked, because LATCHKEY_EDGE_URL is not set");
     }
-    let secret = "run `wrangler secret put LATCHKEY_EDGE_SECRET` with the value of LATCHKEY_EDGE_SECRET here, and deploy";
+    let secret =
+        "run `wrangler secret put LATCHKEY_EDGE_SECRET` with the value of LATCHKEY_EDGE_SECRET here, and deploy";
     let url = "see that LATCHKEY_EDGE_URL is the Worker's address and that it is deployed";
     match ask_worker(&config.edge_url, edge).await {
         Ok((StatusCode::OK, body)) if body["kv_reads"].is_u64() => {
@@ -181,15 +183,16 @@ async fn worker(config: &Config, edge: &EdgeConfig, findings: &mut Findings) {
             let why = body["message"].as_str().unwrap_or("it is not configured");
             findings.wrong(format!("the Worker cannot validate keys: {why}"), secret);
         }
-        Ok((status, _)) => findings.wrong(format!("what answers at {} ({status}) is not the Worker", config.edge_url), url),
+        Ok((status, _)) => {
+            findings.wrong(format!("what answers at {} ({status}) is not the Worker", config.edge_url), url)
+        }
         Err(error) => findings.wrong(format!("the Worker does not answer: {error:#}"), url),
     }
 }
 
 async fn ask_worker(edge_url: &str, edge: &EdgeConfig) -> anyhow::Result<(StatusCode, Value)> {
     let url = Url::parse(&format!("{}/_edge/status", edge_url.trim_end_matches('/')))?;
-    let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
-    let request = http.get(url).bearer_auth(edge.secrets.ingress_token());
+    let request = http_client(TIMEOUT)?.get(url).bearer_auth(edge.secrets.ingress_token());
     let response = request.send().await?;
     let status = response.status();
     Ok((status, response.json().await.unwrap_or_default()))

@@ -89,7 +89,11 @@ fn print(report: &Report) {
         ("waiting to be published".to_owned(), report.waiting, String::new()),
     ];
     for (name, difference) in report.differences() {
-        let more = if usize::try_from(difference.count).is_ok_and(|count| count > difference.examples.len()) { ", …" } else { "" };
+        let more = if usize::try_from(difference.count).is_ok_and(|count| count > difference.examples.len()) {
+            ", …"
+        } else {
+            ""
+        };
         rows.push((name.to_owned(), difference.count, format!("{}{more}", difference.examples.join(", "))));
     }
     for (name, count, examples) in rows {
@@ -101,7 +105,9 @@ fn print(report: &Report) {
 fn advice(report: &Report) -> String {
     let mut advice = vec!["the edge's store differs from the database"];
     if report.missing.count + report.stale.count > 0 {
-        advice.push("`latchkey edge sync` writes what is missing or stale (KV can lag a minute behind: compare again first)");
+        advice.push(
+            "`latchkey edge sync` writes what is missing or stale (KV can lag a minute behind: compare again first)",
+        );
     }
     if report.unreadable.count > 0 {
         advice.push("what is unreadable was sealed with another LATCHKEY_EDGE_SECRET or tampered with: `latchkey edge sync` replaces it");
@@ -110,7 +116,9 @@ fn advice(report: &Report) -> String {
         advice.push("records are newer than the database if it was restored from a backup: make the changes since then again before you sync");
     }
     if report.unknown.count > 0 {
-        advice.push("`latchkey edge sync --prune` removes what is unknown, unless another installation shares the namespace");
+        advice.push(
+            "`latchkey edge sync --prune` removes what is unknown, unless another installation shares the namespace",
+        );
     }
     advice.join("\n- ")
 }

@@ -39,30 +39,18 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, db: &Db) -> anyhow::Result<()> {
     db.migrate().await?;
     match command {
-        Command::Create {
-            name,
-            prefix,
-            force,
-            json,
-        } => create(db, &name, prefix, force, json).await,
+        Command::Create { name, prefix, force, json } => create(db, &name, prefix, force, json).await,
         Command::List { json } => list(db, json).await,
     }
 }
 
-async fn create(
-    db: &Db,
-    name: &str,
-    prefix: Prefix,
-    force: bool,
-    json: bool,
-) -> anyhow::Result<()> {
+async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) -> anyhow::Result<()> {
     ensure!(
         force || !prefix.is_taken(),
         "secret scanners take keys that begin with `{prefix}_` for another company's; choose another prefix, or insist with --force"
     );
     let mut transaction = db.write().await?;
-    let environment =
-        keys::create_environment(transaction.conn(), name, prefix, &Clock::system()).await?;
+    let environment = keys::create_environment(transaction.conn(), name, prefix, &Clock::system()).await?;
     transaction.commit().await?;
     if json {
         println!("{}", to_json(&environment));
@@ -79,22 +67,10 @@ async fn create(
 async fn list(db: &Db, json: bool) -> anyhow::Result<()> {
     let environments = environments::list(db.read().await?.conn()).await?;
     if json {
-        println!(
-            "{}",
-            environments
-                .iter()
-                .map(to_json)
-                .collect::<serde_json::Value>()
-        );
+        println!("{}", environments.iter().map(to_json).collect::<serde_json::Value>());
         return Ok(());
     }
-    for Environment {
-        id,
-        name,
-        key_prefix,
-        ..
-    } in environments
-    {
+    for Environment { id, name, key_prefix, .. } in environments {
         println!("{id}  {key_prefix}_…  {name}");
     }
     Ok(())

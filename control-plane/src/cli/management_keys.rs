@@ -49,40 +49,18 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, db: &Db) -> anyhow::Result<()> {
     db.migrate().await?;
     match command {
-        Command::Create {
-            environment,
-            name,
-            scopes,
-            json,
-        } => create(db, &environment, &name, &scopes, json).await,
+        Command::Create { environment, name, scopes, json } => create(db, &environment, &name, &scopes, json).await,
         Command::List { environment, json } => list(db, &environment, json).await,
         Command::Revoke { id } => revoke(db, &id).await,
     }
 }
 
-async fn create(
-    db: &Db,
-    environment: &EnvironmentId,
-    name: &str,
-    scopes: &[String],
-    json: bool,
-) -> anyhow::Result<()> {
+async fn create(db: &Db, environment: &EnvironmentId, name: &str, scopes: &[String], json: bool) -> anyhow::Result<()> {
     let mut transaction = db.write().await?;
     environments::get(transaction.conn(), environment)
         .await?
-        .with_context(|| {
-            format!(
-                "there is no environment {environment}; `latchkey environments list` shows them"
-            )
-        })?;
-    let key = keys::create_management_key(
-        &mut transaction,
-        environment,
-        name,
-        scopes,
-        &Clock::system(),
-    )
-    .await?;
+        .with_context(|| format!("there is no environment {environment}; `latchkey environments list` shows them"))?;
+    let key = keys::create_management_key(&mut transaction, environment, name, scopes, &Clock::system()).await?;
     transaction.commit().await?;
     if json {
         println!(
@@ -90,11 +68,7 @@ async fn create(
             json!({"id": key.id, "value": key.text.expose(), "environment_id": environment, "scopes": scopes})
         );
     } else {
-        println!(
-            "Made the management key {}, shown this once: {}",
-            key.id,
-            key.text.expose()
-        );
+        println!("Made the management key {}, shown this once: {}", key.id, key.text.expose());
     }
     Ok(())
 }
@@ -102,25 +76,12 @@ async fn create(
 async fn list(db: &Db, environment: &EnvironmentId, json: bool) -> anyhow::Result<()> {
     let keys = management_keys::list(db.read().await?.conn(), environment).await?;
     if json {
-        println!(
-            "{}",
-            keys.iter().map(to_json).collect::<serde_json::Value>()
-        );
+        println!("{}", keys.iter().map(to_json).collect::<serde_json::Value>());
         return Ok(());
     }
     for key in keys {
-        let state = if key.revoked_at.is_some() {
-            "revoked"
-        } else {
-            "active"
-        };
-        println!(
-            "{}  {}  {state}  {}  {}",
-            key.id,
-            key.obfuscated_value,
-            key.scopes.0.join(","),
-            key.name
-        );
+        let state = if key.revoked_at.is_some() { "revoked" } else { "active" };
+        println!("{}  {}  {state}  {}  {}", key.id, key.obfuscated_value, key.scopes.0.join(","), key.name);
     }
     Ok(())
 }
@@ -139,19 +100,10 @@ fn to_json(key: &ManagementKey) -> serde_json::Value {
 async fn revoke(db: &Db, id: &ManagementKeyId) -> anyhow::Result<()> {
     let now = Clock::system().now();
     let mut transaction = db.write().await?;
-    let Some(version) =
-        management_keys::revoke(transaction.conn(), id, "revoked_by_operator", now).await?
-    else {
+    let Some(version) = management_keys::revoke(transaction.conn(), id, "revoked_by_operator", now).await? else {
         bail!("there is no management key {id} that is not revoked already");
     };
-    outbox::add(
-        transaction.conn(),
-        outbox::Kind::ManagementKey,
-        id.as_str(),
-        version,
-        now,
-    )
-    .await?;
+    outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, now).await?;
     transaction.commit().await?;
     println!("Revoked {id}.");
     Ok(())

@@ -8,12 +8,17 @@ mod migrate;
 mod openapi;
 mod serve;
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
+use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::{config::Config, storage::Db};
+use crate::{
+    config::{Config, LogFormat},
+    storage::Db,
+};
 
 /// API keys for the customers of your product.
 ///
@@ -61,9 +66,7 @@ impl Cli {
             return openapi::run();
         }
         let config = Config::load(self.config.as_deref(), self.database_url.as_deref())?;
-        start_logging(&config);
-        // Two crates bring a TLS library each; this says which one is meant. It fails only if it was said before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        start_logging(&config)?;
         if let Command::Doctor = self.command {
             return doctor::run(&config).await;
         }
@@ -84,18 +87,17 @@ async fn open(config: &Config) -> anyhow::Result<Db> {
     let url = config.database_url.expose_secret();
     Db::open(url).await.map_err(|error| {
         let kind = url.split(':').next().unwrap_or_default();
-        error.context(format!(
-            "cannot open the {kind} database; check database_url"
-        ))
+        error.context(format!("cannot open the {kind} database; check database_url"))
     })
 }
 
-fn start_logging(config: &Config) {
-    use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+fn start_logging(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log_filter).context("log_filter")?;
+    let on_terminal = std::io::stderr().is_terminal();
+    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(on_terminal);
     match config.log_format {
-        crate::config::LogFormat::Text => logs.init(),
-        crate::config::LogFormat::Json => logs.json().init(),
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
     }
+    Ok(())
 }

@@ -1,7 +1,15 @@
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
-use tokio::{net::TcpListener, signal, sync::watch};
+use axum::Router;
+use axum_server::Handle;
+use hyper_util::rt::TokioTimer;
+use tokio::{signal, sync::watch};
 
 use crate::{
     api,
@@ -14,6 +22,9 @@ use crate::{
     storage::{Db, environments},
 };
 
+/// How long a client may take to send the head of a request.
+const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
+
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     let edge = config.edge()?;
     db.migrate().await?;
@@ -23,27 +34,42 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
         publisher: Wake::default(),
         metrics: Arc::new(Metrics::default()),
     };
+    let listener = TcpListener::bind(config.listen)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
     greet_first_run(&app).await?;
-
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}; choose another address with LATCHKEY_LISTEN",
-            config.listen
-        )
-    })?;
     println!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
     let publisher = tokio::spawn(edge::publisher::run(edge, app.clone(), stopped));
-    let stopping = stop_signal()?;
-    axum::serve(listener, api::router(app, config).into_make_service())
-        .with_graceful_shutdown(stopping)
-        .await?;
+    serve(listener, api::router(app, config)).await?;
     // Requests are done; what they committed is in the outbox, and the publisher takes it up again after a restart.
     drop(stop);
     publisher.await?;
     db.close().await;
     Ok(())
+}
+
+/// Answers requests until the first SIGTERM or Ctrl-C, and then those that are under way.
+async fn serve(listener: TcpListener, router: Router) -> anyhow::Result<()> {
+    let handle = Handle::new();
+    tokio::spawn(stop_on_signal(handle.clone())?);
+    let mut server = axum_server::from_tcp(listener)?.handle(handle).http1_only();
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT);
+    server.serve(router.into_make_service()).await?;
+    Ok(())
+}
+
+fn stop_on_signal(handle: Handle<SocketAddr>) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = signal::ctrl_c() => {}
+        }
+        tracing::info!("stopping: finishing the requests that are under way");
+        handle.graceful_shutdown(Some(api::REQUEST_TIME_LIMIT + HEAD_TIME_LIMIT));
+    })
 }
 
 /// An empty database gets an environment and its first management key, which is shown here and never again.
@@ -53,34 +79,12 @@ async fn greet_first_run(app: &App) -> anyhow::Result<()> {
         return Ok(());
     }
     let prefix = "lk_live".parse()?;
-    let environment =
-        keys::create_environment(transaction.conn(), "Default", prefix, &app.clock).await?;
+    let environment = keys::create_environment(transaction.conn(), "Default", prefix, &app.clock).await?;
     let everything = [shared::scope::ALL.to_owned()];
-    let key = keys::create_management_key(
-        &mut transaction,
-        &environment.id,
-        "First key",
-        &everything,
-        &app.clock,
-    )
-    .await?;
+    let key =
+        keys::create_management_key(&mut transaction, &environment.id, "First key", &everything, &app.clock).await?;
     transaction.commit().await?;
-    println!(
-        "This is the first run: made the environment {}.",
-        environment.id
-    );
+    println!("This is the first run: made the environment {}.", environment.id);
     println!("Its management key, shown this once: {}", key.text.expose());
     Ok(())
-}
-
-/// Ends at the first SIGTERM or Ctrl-C.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = signal::ctrl_c() => {}
-        }
-        tracing::info!("stopping: finishing the requests that are under way");
-    })
 }

@@ -99,13 +99,7 @@ impl Flusher {
     }
 
     pub(super) fn with_kv(kv: Kv, edge: EdgeConfig, db: Db, clock: Clock) -> Self {
-        Self {
-            db,
-            clock,
-            kv,
-            secrets: edge.secrets,
-            pace: Pace::new(edge.batch_pairs),
-        }
+        Self { db, clock, kv, secrets: edge.secrets, pace: Pace::new(edge.batch_pairs), body_limit: kv::BODY_LIMIT }
     }
 
     /// The namespace that is written to.
@@ -126,45 +120,23 @@ impl Flusher {
     /// If the database fails. What was claimed is due again after [`SETTLE`].
     pub async fn flush(&mut self) -> storage::Result<Flushed> {
         let now = self.clock.now();
-        let claim = Claim {
-            id: random_number(),
-            until: after(now, SETTLE),
-        };
+        let claim = Claim { id: random_number(), until: after(now, SETTLE) };
         if !self.claim(claim, now).await? {
             return Ok(Flushed::Nothing);
         }
         let batch = self.seal(claim, now).await?;
         if self.clock.now() > after(now, SETTLE / 2) {
-            self.release(claim, batch.ids(), Fate::NeverLands, Duration::ZERO)
-                .await?;
+            self.release(claim, batch.ids(), Fate::NeverLands, Duration::ZERO).await?;
             return Ok(Flushed::TooLate);
         }
-        let Batch {
-            pairs,
-            sent,
-            left_over,
-        } = batch;
-        self.release(
-            claim,
-            left_over.iter().map(String::as_str).collect(),
-            Fate::NeverLands,
-            Duration::ZERO,
-        )
-        .await?;
-        let answer = if sent.is_empty() {
-            Ok(vec![])
-        } else {
-            self.kv.put(pairs).await
-        };
+        let Batch { pairs, sent, left_over } = batch;
+        self.release(claim, left_over.iter().map(String::as_str).collect(), Fate::NeverLands, Duration::ZERO).await?;
+        let answer = if sent.is_empty() { Ok(vec![]) } else { self.kv.put(pairs).await };
         self.pace.learn(answer.as_ref().err());
         match answer {
             Ok(unsuccessful) => self.settle(claim, &sent, &unsuccessful).await,
             Err(error) => {
-                let fate = if error.may_take_effect() {
-                    Fate::MayLand
-                } else {
-                    Fate::NeverLands
-                };
+                let fate = if error.may_take_effect() { Fate::MayLand } else { Fate::NeverLands };
                 let ids = sent.iter().map(|(_, id)| id.as_str()).collect();
                 self.release(claim, ids, fate, self.pace.pause).await?;
                 Ok(Flushed::Failed(error))
@@ -187,16 +159,12 @@ impl Flusher {
             let mut cursor = String::new();
             loop {
                 let mut reader = self.db.read().await?;
-                let entries =
-                    edge_sync::claimed(reader.conn(), kind, claim, &cursor, PAGE, now).await?;
+                let entries = edge_sync::claimed(reader.conn(), kind, claim, &cursor, PAGE, now).await?;
                 let Some(last) = entries.last() else { break };
                 cursor.clone_from(&last.id);
                 for entry in entries {
                     let Some(kv_key) = entry.kv_key else {
-                        tracing::error!(
-                            key = entry.id,
-                            "this key's digest is damaged, so it cannot be published"
-                        );
+                        tracing::error!(key = entry.id, "this key's digest is damaged, so it cannot be published");
                         continue;
                     };
                     let sealed = self.secrets.seal(&kv_key, &entry.record);
@@ -217,57 +185,31 @@ impl Flusher {
         sent: &[(String, String)],
         unsuccessful: &[String],
     ) -> storage::Result<Flushed> {
-        let unsuccessful: std::collections::HashSet<&str> =
-            unsuccessful.iter().map(String::as_str).collect();
-        let retry: Vec<&str> = sent
-            .iter()
-            .filter(|(name, _)| unsuccessful.contains(name.as_str()))
-            .map(|(_, id)| id.as_str())
-            .collect();
+        let unsuccessful: std::collections::HashSet<&str> = unsuccessful.iter().map(String::as_str).collect();
+        let retry: Vec<&str> =
+            sent.iter().filter(|(name, _)| unsuccessful.contains(name.as_str())).map(|(_, id)| id.as_str()).collect();
         let (written, unsuccessful) = (sent.len() - retry.len(), retry.len());
         // KV may have written these in some places, and goes on by rules of its own.
-        self.release(claim, retry, Fate::MayLand, RETRY_PAIR)
-            .await?;
+        self.release(claim, retry, Fate::MayLand, RETRY_PAIR).await?;
         let mut transaction = self.db.write().await?;
         outbox::settle(transaction.conn(), claim, self.clock.now()).await?;
         transaction.commit().await?;
-        Ok(Flushed::Written {
-            written,
-            unsuccessful,
-        })
+        Ok(Flushed::Written { written, unsuccessful })
     }
 
-    async fn release(
-        &self,
-        claim: Claim,
-        ids: Vec<&str>,
-        fate: Fate,
-        pause: Duration,
-    ) -> storage::Result<()> {
+    async fn release(&self, claim: Claim, ids: Vec<&str>, fate: Fate, pause: Duration) -> storage::Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
         let mut transaction = self.db.write().await?;
-        outbox::release(
-            transaction.conn(),
-            claim,
-            &ids,
-            fate,
-            after(self.clock.now(), pause),
-        )
-        .await?;
+        outbox::release(transaction.conn(), claim, &ids, fate, after(self.clock.now(), pause)).await?;
         transaction.commit().await
     }
 }
 
 impl Batch {
     fn ids(&self) -> Vec<&str> {
-        self.sent
-            .iter()
-            .map(|(_, id)| id)
-            .chain(&self.left_over)
-            .map(String::as_str)
-            .collect()
+        self.sent.iter().map(|(_, id)| id).chain(&self.left_over).map(String::as_str).collect()
     }
 }
 
@@ -292,29 +234,18 @@ struct Pace {
 
 impl Pace {
     const fn new(most: usize) -> Self {
-        Self {
-            limit: most,
-            most,
-            failures: 0,
-            pause: PAUSE,
-        }
+        Self { limit: most, most, failures: 0, pause: PAUSE }
     }
 
     /// Slows down after a failure, and speeds up again after a success.
     fn learn(&mut self, failure: Option<&KvError>) {
         let Some(error) = failure else {
-            *self = Self {
-                limit: (self.limit * 2).min(self.most),
-                ..Self::new(self.most)
-            };
+            *self = Self { limit: (self.limit * 2).min(self.most), ..Self::new(self.most) };
             return;
         };
         // 1, 2, 4, … seconds.
         let doubled = PAUSE * 2_u32.saturating_pow(self.failures.min(10));
-        let asked_for = error
-            .retry_after()
-            .unwrap_or_default()
-            .min(LONGEST_RETRY_AFTER);
+        let asked_for = error.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
         self.pause = doubled.min(LONGEST_PAUSE).max(asked_for);
         self.failures += 1;
         // Perhaps it was too much to be written in time.
@@ -325,56 +256,4 @@ impl Pace {
 }
 
 #[cfg(test)]
-mod tests {
-    use reqwest::StatusCode;
-
-    use super::*;
-
-    fn answer(status: StatusCode, retry_after: Option<u64>) -> KvError {
-        KvError::Status {
-            status,
-            codes: vec![],
-            retry_after: retry_after.map(Duration::from_secs),
-        }
-    }
-
-    #[test]
-    fn pauses_double_up_to_a_minute_and_end_with_the_first_success() {
-        let mut pace = Pace::new(10_000);
-        let mut pauses = vec![];
-        for _ in 0..9 {
-            pace.learn(Some(&answer(StatusCode::TOO_MANY_REQUESTS, None)));
-            pauses.push(pace.pause.as_secs());
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        pace.learn(None);
-        assert_eq!(pace, Pace::new(10_000));
-    }
-
-    #[test]
-    fn retry_after_is_honoured_within_bounds() {
-        let mut pace = Pace::new(10_000);
-        for (asked_for, given) in [(0, 1), (7, 7), (86_400, 300)] {
-            pace = Pace::new(pace.most);
-            pace.learn(Some(&answer(
-                StatusCode::TOO_MANY_REQUESTS,
-                Some(asked_for),
-            )));
-            assert_eq!(pace.pause.as_secs(), given);
-        }
-    }
-
-    #[test]
-    fn a_batch_that_is_not_written_in_time_is_halved_and_grows_again() {
-        let mut pace = Pace::new(300);
-        let mut limits = vec![];
-        for failure in [true, true, true, false, false] {
-            let error = KvError::BrokenOff(String::new());
-            pace.learn(failure.then_some(&error));
-            limits.push(pace.limit);
-        }
-        assert_eq!(limits, [150, 100, 100, 200, 300]);
-        pace.learn(Some(&answer(StatusCode::TOO_MANY_REQUESTS, None)));
-        assert_eq!(pace.limit, 300, "a refusal says nothing of the size");
-    }
-}
+mod tests;

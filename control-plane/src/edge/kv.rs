@@ -72,9 +72,7 @@ impl KvError {
     pub fn may_take_effect(&self) -> bool {
         match self {
             Self::Unreachable(_) => false,
-            Self::Status { status, .. } => {
-                status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT
-            }
+            Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
             Self::BrokenOff(_) | Self::Unreadable => true,
         }
     }
@@ -95,11 +93,7 @@ impl KvError {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        if before_it_was_sent {
-            Self::Unreachable(cause.to_string())
-        } else {
-            Self::BrokenOff(cause.to_string())
-        }
+        if before_it_was_sent { Self::Unreachable(cause.to_string()) } else { Self::BrokenOff(cause.to_string()) }
     }
 }
 
@@ -129,13 +123,7 @@ impl Pairs {
         if before > 1 {
             self.json.push(b',');
         }
-        let written = serde_json::to_writer(
-            &mut self.json,
-            &Pair {
-                key: key.as_str(),
-                value,
-            },
-        );
+        let written = serde_json::to_writer(&mut self.json, &Pair { key: key.as_str(), value });
         // A single pair always fits, or it would never be sent.
         let fits = written.is_ok() && (before == 1 || self.json.len() < self.limit);
         if !fits {
@@ -210,32 +198,14 @@ impl Kv {
         Self::with_timeout(edge, clock, TIMEOUT)
     }
 
-    pub(super) fn with_timeout(
-        edge: &EdgeConfig,
-        clock: Clock,
-        timeout: Duration,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn with_timeout(edge: &EdgeConfig, clock: Clock, timeout: Duration) -> anyhow::Result<Self> {
         let mut namespace = Url::parse(&edge.kv_url).context("edge_kv_url is not a URL")?;
-        ensure!(
-            matches!(namespace.scheme(), "http" | "https"),
-            "edge_kv_url must begin with `https://` or `http://`"
-        );
+        ensure!(matches!(namespace.scheme(), "http" | "https"), "edge_kv_url must begin with `https://` or `http://`");
         if let Ok(mut segments) = namespace.path_segments_mut() {
             segments.extend(["storage", "kv", "namespaces", &edge.kv_namespace]);
         }
-        let http = Client::builder()
-            .timeout(timeout)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // The token is for this host alone.
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self {
-            http,
-            namespace,
-            token: edge.kv_token.clone(),
-            budget: Budget::new(clock),
-        })
+        let http = http_client(timeout)?;
+        Ok(Self { http, namespace, token: edge.kv_token.clone(), budget: Budget::new(clock) })
     }
 
     /// Writes pairs, and returns the names of those that KV could not write everywhere.
@@ -244,11 +214,9 @@ impl Kv {
     /// If the call failed as a whole.
     pub async fn put(&self, pairs: Pairs) -> Result<Vec<String>, KvError> {
         let request = self.request(Method::PUT, &["bulk"], Some(pairs.into_body()));
-        self.call::<Bulk>(request).await.map(|answer| {
-            answer
-                .result
-                .map_or_else(Vec::new, |bulk| bulk.unsuccessful_keys)
-        })
+        self.call::<Bulk>(request)
+            .await
+            .map(|answer| answer.result.map_or_else(Vec::new, |bulk| bulk.unsuccessful_keys))
     }
 
     /// Reads the values of [`GET_LIMIT`] names at the most. A name without a value is left out.
@@ -256,17 +224,10 @@ impl Kv {
     /// # Errors
     /// If the call failed.
     pub async fn get(&self, names: &[&str]) -> Result<HashMap<String, String>, KvError> {
-        let request = self.request(
-            Method::POST,
-            &["bulk", "get"],
-            Some(json!({ "keys": names }).to_string()),
-        );
+        let request = self.request(Method::POST, &["bulk", "get"], Some(json!({ "keys": names }).to_string()));
         let answer = self.call::<Values>(request).await?;
         let values = answer.result.ok_or(KvError::Unreadable)?.values;
-        Ok(values
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect())
+        Ok(values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }
 
     /// Lists names that begin with this, [`LIST_LIMIT`] at the most.
@@ -277,24 +238,14 @@ impl Kv {
         let mut request = self.request(Method::GET, &["keys"], None::<&str>);
         {
             let mut query = request.url_mut().query_pairs_mut();
-            query
-                .append_pair("prefix", prefix)
-                .append_pair("limit", &LIST_LIMIT.to_string());
+            query.append_pair("prefix", prefix).append_pair("limit", &LIST_LIMIT.to_string());
             if let Some(cursor) = cursor {
                 query.append_pair("cursor", cursor);
             }
         }
         let answer = self.call::<Vec<Name>>(request).await?;
-        let names = answer
-            .result
-            .ok_or(KvError::Unreadable)?
-            .into_iter()
-            .map(|name| name.name)
-            .collect();
-        let cursor = answer
-            .result_info
-            .map(|info| info.cursor)
-            .filter(|cursor| !cursor.is_empty());
+        let names = answer.result.ok_or(KvError::Unreadable)?.into_iter().map(|name| name.name).collect();
+        let cursor = answer.result_info.map(|info| info.cursor).filter(|cursor| !cursor.is_empty());
         Ok(Listing { names, cursor })
     }
 
@@ -303,36 +254,21 @@ impl Kv {
     /// # Errors
     /// If the call failed as a whole.
     pub async fn delete(&self, names: &[&str]) -> Result<Vec<String>, KvError> {
-        let request = self.request(
-            Method::POST,
-            &["bulk", "delete"],
-            Some(json!(names).to_string()),
-        );
-        self.call::<Bulk>(request).await.map(|answer| {
-            answer
-                .result
-                .map_or_else(Vec::new, |bulk| bulk.unsuccessful_keys)
-        })
+        let request = self.request(Method::POST, &["bulk", "delete"], Some(json!(names).to_string()));
+        self.call::<Bulk>(request)
+            .await
+            .map(|answer| answer.result.map_or_else(Vec::new, |bulk| bulk.unsuccessful_keys))
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &[&str],
-        body: Option<impl Into<reqwest::Body>>,
-    ) -> Request {
+    fn request(&self, method: Method, path: &[&str], body: Option<impl Into<reqwest::Body>>) -> Request {
         let mut url = self.namespace.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(path);
         }
         let mut request = Request::new(method, url);
-        request.headers_mut().insert(
-            header::CONTENT_TYPE,
-            header::HeaderValue::from_static("application/json"),
-        );
+        request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
         // What cannot be a header is no token either, and is refused as one that is missing.
-        if let Ok(mut bearer) =
-            header::HeaderValue::try_from(format!("Bearer {}", self.token.expose_secret()))
+        if let Ok(mut bearer) = header::HeaderValue::try_from(format!("Bearer {}", self.token.expose_secret()))
             && !self.token.expose_secret().is_empty()
         {
             bearer.set_sensitive(true);
@@ -344,35 +280,34 @@ impl Kv {
 
     async fn call<T: DeserializeOwned>(&self, request: Request) -> Result<Envelope<T>, KvError> {
         self.budget.spend().await;
-        let response = self
-            .http
-            .execute(request)
-            .await
-            .map_err(KvError::of_transport)?;
+        let response = self.http.execute(request).await.map_err(KvError::of_transport)?;
         let status = response.status();
         let retry_after = retry_after(&response);
         let body = read(response).await;
         if !status.is_success() {
-            let failure = body
-                .ok()
-                .and_then(|body| serde_json::from_slice::<Failure>(&body).ok());
-            let codes = failure.map_or_else(Vec::new, |failure| {
-                failure.errors.iter().map(|error| error.code).collect()
-            });
-            return Err(KvError::Status {
-                status,
-                codes,
-                retry_after,
-            });
+            let failure = body.ok().and_then(|body| serde_json::from_slice::<Failure>(&body).ok());
+            let codes =
+                failure.map_or_else(Vec::new, |failure| failure.errors.iter().map(|error| error.code).collect());
+            return Err(KvError::Status { status, codes, retry_after });
         }
-        let envelope: Envelope<T> =
-            serde_json::from_slice(&body?).map_err(|_| KvError::Unreadable)?;
-        if envelope.success {
-            Ok(envelope)
-        } else {
-            Err(KvError::Unreadable)
-        }
+        let envelope: Envelope<T> = serde_json::from_slice(&body?).map_err(|_| KvError::Unreadable)?;
+        if envelope.success { Ok(envelope) } else { Err(KvError::Unreadable) }
     }
+}
+
+/// A client that gives up after this time and follows no redirects: what it shows a host is for that host alone.
+///
+/// # Errors
+/// If the machine's certificates cannot be read.
+pub fn http_client(timeout: Duration) -> reqwest::Result<Client> {
+    // The TLS library wants to be told its cryptography, once in a process. Later times change nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .timeout(timeout)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, KvError> {
@@ -388,14 +323,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, KvError> {
 
 /// Cloudflare says it in seconds. The other form, a date, is read as nothing said.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response
-        .headers()
-        .get(header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
@@ -415,10 +343,7 @@ impl Budget {
     const LONGEST_WAIT: i64 = 300_000;
 
     const fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            paid_up_at: AtomicI64::new(0),
-        }
+        Self { clock, paid_up_at: AtomicI64::new(0) }
     }
 
     async fn spend(&self) {
@@ -430,12 +355,8 @@ impl Budget {
 
     /// Buys one call, and returns for how many milliseconds it must wait.
     fn buy(&self, now: i64) -> i64 {
-        let price = |paid_up_at: i64| {
-            paid_up_at.clamp(now, now + Self::CREDIT + Self::LONGEST_WAIT) + Self::PRICE
-        };
-        let paid_up_at = self
-            .paid_up_at
-            .update(Ordering::Relaxed, Ordering::Relaxed, price);
+        let price = |paid_up_at: i64| paid_up_at.clamp(now, now + Self::CREDIT + Self::LONGEST_WAIT) + Self::PRICE;
+        let paid_up_at = self.paid_up_at.update(Ordering::Relaxed, Ordering::Relaxed, price);
         price(paid_up_at) - Self::CREDIT - now
     }
 }
@@ -477,26 +398,12 @@ mod tests {
             codes: vec![],
             retry_after: None,
         };
-        for refused in [
-            of(400),
-            of(401),
-            of(403),
-            of(404),
-            of(413),
-            of(429),
-            KvError::Unreachable(String::new()),
-        ] {
+        for refused in [of(400), of(401), of(403), of(404), of(413), of(429), KvError::Unreachable(String::new())] {
             assert!(!refused.may_take_effect(), "{refused}");
         }
-        for open in [
-            of(408),
-            of(500),
-            of(502),
-            of(503),
-            of(524),
-            KvError::BrokenOff(String::new()),
-            KvError::Unreadable,
-        ] {
+        for open in
+            [of(408), of(500), of(502), of(503), of(524), KvError::BrokenOff(String::new()), KvError::Unreadable]
+        {
             assert!(open.may_take_effect(), "{open}");
         }
     }
@@ -504,11 +411,8 @@ mod tests {
     #[test]
     fn a_body_ends_where_its_limit_is_and_is_json_up_to_there() {
         let key = KvKey::management_key(&shared::digest::Digest::of("key"));
-        let mut pairs = Pairs::default();
-        assert!(
-            pairs.push(&key, &"x".repeat(BODY_LIMIT)),
-            "a single pair always fits"
-        );
+        let mut pairs = Pairs::new(100);
+        assert!(pairs.push(&key, &"x".repeat(200)), "a single pair always fits");
         assert!(!pairs.push(&key, "y"));
         let body: serde_json::Value = serde_json::from_slice(&pairs.into_body()).unwrap();
         assert_eq!(body.as_array().unwrap().len(), 1);

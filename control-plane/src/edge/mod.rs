@@ -12,6 +12,8 @@ pub mod flush;
 pub mod kv;
 pub mod publisher;
 pub mod sync;
+#[cfg(test)]
+mod testing;
 pub mod verify;
 
 use std::sync::Arc;

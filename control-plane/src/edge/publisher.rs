@@ -26,18 +26,12 @@ const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_secs(5);
 /// Without an edge there is nobody to tell, and rows must not pile up, so they are removed. An edge that is configured
 /// later is filled by `latchkey edge sync`.
 pub async fn run(edge: Option<EdgeConfig>, app: App, mut stopped: watch::Receiver<()>) {
-    let flusher = edge
-        .map(|edge| Flusher::new(edge, app.db.clone(), app.clock.clone()))
-        .transpose();
+    let flusher = edge.map(|edge| Flusher::new(edge, app.db.clone(), app.clock.clone())).transpose();
     let flusher = flusher.unwrap_or_else(|error| {
         tracing::error!("nothing can be published: {error:#}");
         None
     });
-    let mut publisher = Publisher {
-        app,
-        flusher,
-        started: false,
-    };
+    let mut publisher = Publisher { app, flusher, started: false };
     loop {
         let pause = publisher.turn().await;
         tokio::select! {
@@ -96,9 +90,7 @@ impl Publisher {
     async fn look(&self) -> storage::Result<Backlog> {
         let now = self.app.clock.now();
         let backlog = outbox::backlog(self.app.db.read().await?.conn(), now).await?;
-        let age = backlog.oldest.map_or(0, |oldest| {
-            (now.as_millis() - oldest.as_millis()).max(0) / 1000
-        });
+        let age = backlog.oldest.map_or(0, |oldest| (now.as_millis() - oldest.as_millis()).max(0) / 1000);
         self.app.metrics.outbox_depth.set(backlog.depth);
         self.app.metrics.outbox_age.set(age);
         Ok(backlog)
@@ -114,13 +106,8 @@ impl Publisher {
         let metrics = &self.app.metrics;
         match flushed {
             Flushed::Nothing => {}
-            Flushed::Written {
-                written,
-                unsuccessful,
-            } => {
-                metrics
-                    .published
-                    .inc_by(u64::try_from(*written).unwrap_or(u64::MAX));
+            Flushed::Written { written, unsuccessful } => {
+                metrics.published.inc_by(u64::try_from(*written).unwrap_or(u64::MAX));
                 tracing::debug!(written, "told the edge");
                 if *unsuccessful > 0 {
                     metrics.publish_failures.inc();
@@ -132,16 +119,11 @@ impl Publisher {
             }
             Flushed::Failed(error) => {
                 metrics.publish_failures.inc();
-                tracing::warn!(
-                    "the edge was not told, next attempt in {} s: {error}",
-                    pause.as_secs()
-                );
+                tracing::warn!("the edge was not told, next attempt in {} s: {error}", pause.as_secs());
             }
             Flushed::TooLate => {
                 metrics.publish_failures.inc();
-                tracing::warn!(
-                    "reading the changes took too long to write them safely; they will be read again"
-                );
+                tracing::warn!("reading the changes took too long to write them safely; they will be read again");
             }
         }
     }

@@ -148,7 +148,9 @@ async fn drain(flusher: &mut Flusher, mut report: impl FnMut(u64)) -> anyhow::Re
         };
         failures = if failure.is_some() { failures + 1 } else { 0 };
         match failure {
-            Some(error) if failures == PATIENCE => return Err(error.context("gave up; run it again to go on from here")),
+            Some(error) if failures == PATIENCE => {
+                return Err(error.context("gave up; run it again to go on from here"));
+            }
             Some(error) => tracing::warn!("next attempt in {} s: {error}", flusher.pause().as_secs()),
             None => {}
         }

@@ -124,8 +124,7 @@ impl Comparison<'_> {
         let entries = self.entries(kind, cursor).await?;
         let Some(last) = entries.last().map(|entry| entry.id.clone()) else { return Ok(None) };
         let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
-        let waiting: HashSet<String> =
-            outbox::waiting(self.db.read().await?.conn(), &ids).await?.into_iter().collect();
+        let waiting: HashSet<String> = outbox::waiting(self.db.read().await?.conn(), &ids).await?.into_iter().collect();
         let names: Vec<&str> = entries.iter().filter_map(|entry| entry.kv_key.as_ref()).map(KvKey::as_str).collect();
         let values = self.kv.get(&names).await?;
         let mut ahead = vec![];

@@ -2,10 +2,21 @@
 
 use std::env;
 
+use shared::{
+    Timestamp,
+    digest::Digest,
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId},
+    record::Version,
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::Db;
-use crate::entropy::OsEntropy;
+use super::{
+    Db, JsonText,
+    api_keys::{self, NewApiKey},
+    organizations::{self, Organization},
+    outbox::{self, Kind},
+};
+use crate::{clock::Clock, entropy::OsEntropy, keys};
 
 /// Turns each `async fn name(db: Db)` into two tests, `name::sqlite` and `name::postgres`.
 macro_rules! conformance {
@@ -62,4 +73,80 @@ fn unique_name() -> String {
     let mut random = [0; 8];
     OsEntropy.fill(&mut random);
     format!("latchkey_test_{:x}", u64::from_be_bytes(random))
+}
+
+/// An environment with an organization and a management key, for keys to belong to.
+pub(crate) struct Tenant {
+    pub environment: EnvironmentId,
+    pub organization: OrganizationId,
+    pub creator: ManagementKeyId,
+}
+
+impl Tenant {
+    pub(crate) async fn new(db: &Db, now: Timestamp) -> Self {
+        let clock = Clock::from_fn(move || now);
+        let mut transaction = db.write().await.unwrap();
+        let prefix = "lk_test".parse().unwrap();
+        let environment = keys::create_environment(transaction.conn(), "Test", prefix, &clock).await.unwrap().id;
+        let creator =
+            keys::create_management_key(&mut transaction, &environment, "Test", &[], &clock).await.unwrap().id;
+        transaction.commit().await.unwrap();
+        let organization = organization(&environment, now);
+        let tenant = Self { environment, organization: organization.id.clone(), creator };
+        tenant.add(db, &organization).await;
+        tenant
+    }
+
+    pub(crate) async fn add(&self, db: &Db, organization: &Organization) {
+        let mut transaction = db.write().await.unwrap();
+        assert!(organizations::insert(transaction.conn(), organization).await.unwrap());
+        transaction.commit().await.unwrap();
+    }
+
+    /// Makes a key of the organization, and queues it as the management API does.
+    pub(crate) async fn api_key(&self, db: &Db, text: &str, permissions: &[&str], now: Timestamp) -> ApiKeyId {
+        let id = ApiKeyId::generate(now, &mut OsEntropy);
+        let permissions: Vec<String> = permissions.iter().map(|slug| (*slug).to_owned()).collect();
+        let key = NewApiKey {
+            id: &id,
+            environment_id: &self.environment,
+            organization_id: &self.organization,
+            name: text,
+            digest: &Digest::of(text),
+            obfuscated_value: "lk_test_…abcd",
+            permissions: &permissions,
+            expires_at: None,
+            created_by: &self.creator,
+            now,
+        };
+        let mut transaction = db.write().await.unwrap();
+        api_keys::insert(transaction.conn(), &key).await.unwrap();
+        outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), Version::first(now), now).await.unwrap();
+        transaction.commit().await.unwrap();
+        id
+    }
+}
+
+/// An organization that is in no database yet.
+pub(crate) fn organization(environment: &EnvironmentId, now: Timestamp) -> Organization {
+    Organization {
+        id: OrganizationId::generate(now, &mut OsEntropy),
+        environment_id: environment.clone(),
+        name: "Acme".to_owned(),
+        external_id: None,
+        metadata: JsonText::default(),
+        domains: JsonText(vec![]),
+        allow_profiles_outside_organization: false,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// Makes the digest of a key one that no key can have.
+pub(crate) async fn damage_digest(db: &Db, id: &ApiKeyId) {
+    const SQL: &str = "UPDATE api_keys SET digest = $2 WHERE id = $1";
+    let mut transaction = db.write().await.unwrap();
+    let damage = vec![1_u8];
+    on_db!(transaction.conn(), c => sqlx::query(SQL).bind(id).bind(damage).execute(c).await.map(drop)).unwrap();
+    transaction.commit().await.unwrap();
 }

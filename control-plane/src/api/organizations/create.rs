@@ -35,6 +35,7 @@ pub struct CreateOrganization {
     metadata: Option<BTreeMap<String, String>>,
     /// What the product calls it: 128 printable ASCII characters at most, and no other's.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     external_id: Option<String>,
     #[serde(default)]
     allow_profiles_outside_organization: Option<bool>,

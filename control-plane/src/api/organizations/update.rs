@@ -37,7 +37,7 @@ pub struct UpdateOrganization {
     metadata: Option<Option<BTreeMap<String, Option<String>>>>,
     /// What the product calls it; null for nothing.
     #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     external_id: Option<Option<String>>,
     #[serde(default)]
     allow_profiles_outside_organization: Option<bool>,

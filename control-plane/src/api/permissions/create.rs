@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreatePermission {
     /// What programs call it: lowercase letters, digits, and `-_:.*`. `posts:*` in a key grants all of `posts:`.
-    #[schema(max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
+    #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     slug: String,
     /// What people call it.
     #[schema(min_length = 1, max_length = 48)]
@@ -31,7 +31,7 @@ pub struct CreatePermission {
     description: Option<String>,
     /// The kind of resource that it is about; `organization` if left out.
     #[serde(default)]
-    #[schema(max_length = 48)]
+    #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     resource_type_slug: Option<String>,
 }
 

@@ -1,0 +1,369 @@
+//! The program `latchkey` as its operator meets it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use serde_json::json;
+use tests::{
+    calls::text,
+    database::Database,
+    http::Client,
+    latchkey::{Latchkey, Server},
+    process::Signal,
+    wait::{Stopwatch, eventually},
+};
+
+/// The words that begin with this, in the order in which they appear.
+fn words_beginning_with<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+    text.split_whitespace().filter(|word| word.starts_with(start)).collect()
+}
+
+#[test]
+fn the_first_run_shows_the_management_key_once_and_no_later_run_does() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+
+    let mut server = latchkey.serve();
+    let stdout = server.process.stdout();
+    let [key] = words_beginning_with(&stdout, "mk_")[..] else { panic!("{stdout}") };
+    let _ = server.client.with_token(key).create_organization();
+    server.stop();
+    let mut output = server.process.stderr();
+
+    let mut again = latchkey.serve();
+    let _ = again.client.with_token(key).create_organization();
+    again.stop();
+    assert!(!again.process.stdout().contains("mk_"), "{}", again.process.stdout());
+    output += &again.process.stderr();
+
+    let list = latchkey.json(&["environments", "list", "--json"]);
+    let environment = text(&list[0], "id");
+    output += &latchkey.run(&["management-keys", "list", "--environment", &environment]).success();
+    assert!(output.contains("First key"), "{output}");
+    assert!(!output.contains(key), "{output}");
+}
+
+/// More than one process may begin on one database. It is one installation nevertheless.
+fn processes_that_start_at_once_make_one_environment(database: &Database) {
+    let latchkey = Latchkey::on(database);
+    let processes: Vec<_> = (0..4).map(|_| latchkey.start(&["serve"])).collect();
+    let mut shown = 0;
+    for mut process in processes {
+        process.until(Duration::from_secs(60), "it listens", |process| {
+            process.stdout().contains("listening").then_some(())
+        });
+        shown += words_beginning_with(&process.stdout(), "mk_").len();
+    }
+    assert_eq!(shown, 1);
+    assert_eq!(latchkey.json(&["environments", "list", "--json"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn processes_that_start_at_once_make_one_environment_on_sqlite() {
+    processes_that_start_at_once_make_one_environment(&Database::sqlite());
+}
+
+#[test]
+fn processes_that_start_at_once_make_one_environment_on_postgres() {
+    if let Some(database) = Database::postgres() {
+        processes_that_start_at_once_make_one_environment(&database);
+    }
+}
+
+#[test]
+fn no_key_and_no_secret_is_ever_logged_or_stored() {
+    let database = Database::sqlite();
+    let (edge_secret, kv_token, metrics_token) = (secret(), secret(), secret());
+    let latchkey = Latchkey::on(&database)
+        .set("log_filter", "trace")
+        .set("edge_secret", &edge_secret)
+        // Nobody listens there, so the publisher has errors to log.
+        .set("edge_kv_url", "http://127.0.0.1:1")
+        .set("edge_kv_namespace", "keys")
+        .set("edge_kv_token", &kv_token)
+        .set("metrics_token", &metrics_token);
+    let mut server = latchkey.serve();
+    let tenant = latchkey.create_tenant();
+    let caller = server.client.with_token(&tenant.management_key);
+    let key = caller.create_lone_key();
+    let value = key.value.as_str();
+
+    // The key where it belongs, and wherever else somebody may put it by mistake.
+    assert_eq!(caller.validate(value).status, 200);
+    let misplaced = [
+        caller.delete(&format!("/api_keys/{value}")),
+        caller.get(&format!("/organizations?after={value}&search={value}")),
+        caller.get(&format!("/{value}")),
+        caller.post("/api_keys/validations", &json!({"value": [value]})),
+        caller.post("/api_keys/validations", &json!({"value": value, "ip": value, "permissions": value})),
+        caller.send("POST", "/api_keys/validations", Some(value.as_bytes())),
+        caller.send(value, "/api_keys/validations", None),
+        server.client.with_authorization(&tenant.management_key).get("/organizations"),
+        server.client.with_token(value).get("/organizations"),
+        server.client.get("/metrics"),
+    ];
+    for answer in misplaced {
+        assert!((400..500).contains(&answer.status), "{answer:?}");
+        // A path that names nothing is quoted to the caller, who sent it; nothing else is.
+        assert!(answer.status == 404 || !answer.text.contains(value), "{answer:?}");
+    }
+    let metrics = server.client.with_token(&metrics_token).get("/metrics");
+    assert_eq!(metrics.status, 200);
+    server.process.until(Duration::from_secs(30), "the publisher complains", |process| {
+        process.stderr().contains("KV cannot be reached").then_some(())
+    });
+    let commands = [
+        latchkey.run(&["doctor"]),
+        latchkey.run(&["edge", "verify"]),
+        latchkey.run(&["management-keys", "revoke", &tenant.management_key_id]),
+    ];
+    server.stop();
+
+    let mut said = metrics.text + &server.process.stderr();
+    for command in commands {
+        said += &(command.stdout + &command.stderr);
+    }
+    let path = database.url().replace("sqlite:", "");
+    let stored: Vec<u8> =
+        ["", "-wal"].iter().flat_map(|file| fs::read(format!("{path}{file}")).unwrap_or_default()).collect();
+    for secret in [value, &tenant.management_key, &edge_secret, &kv_token, &metrics_token] {
+        // The part that is random: a key without its prefix is a key none the less.
+        let secret = secret.rsplit('_').next().unwrap();
+        assert!(!said.contains(secret), "logged: {secret}");
+        assert!(!contains(&stored, secret), "stored: {secret}");
+    }
+    assert!(contains(&stored, &key.id), "the database was looked at");
+}
+
+fn secret() -> String {
+    format!("{:016x}{:016x}", tests::unique(), tests::unique())
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// A request of which only the first half has been sent.
+struct HalfARequest {
+    stream: TcpStream,
+    rest: &'static str,
+}
+
+impl HalfARequest {
+    fn send(server: &Server, key: &str) -> Self {
+        const BODY: (&str, &str) = (r#"{"name": "#, r#""In flight"}"#);
+        let address = server.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let length = BODY.0.len() + BODY.1.len();
+        let head = format!(
+            "POST /organizations HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // The server asks for the body once a handler reads it: from here on the request is under way.
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&go_on));
+        stream.write_all(BODY.0.as_bytes()).unwrap();
+        Self { stream, rest: BODY.1 }
+    }
+
+    fn finish(mut self) -> String {
+        self.stream.write_all(self.rest.as_bytes()).unwrap();
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+#[test]
+fn sigterm_lets_a_request_under_way_finish_and_takes_no_other() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let mut server = latchkey.serve();
+    let tenant = latchkey.create_tenant();
+    let under_way = HalfARequest::send(&server, &tenant.management_key);
+    // A client that keeps its connection for later must not keep the server.
+    let idle = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+
+    server.process.signal(Signal::SIGTERM);
+    eventually(Duration::from_secs(10), "new connections are refused", || {
+        match server.client.try_send("GET", "/health", None) {
+            Err(_) => Ok(()),
+            Ok(answer) => Err(answer.text),
+        }
+    });
+    let answer = under_way.finish();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let status = server.process.wait(Duration::from_secs(10));
+    assert!(status.success(), "{status}");
+    drop(idle);
+
+    let server = latchkey.serve();
+    let list = server.client.with_token(&tenant.management_key).get("/organizations").expect(200);
+    assert_eq!(list["data"][0]["name"], "In flight");
+}
+
+#[test]
+fn sigterm_waits_for_no_client_for_ever() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let mut server = latchkey.serve();
+    let tenant = latchkey.create_tenant();
+    let _never_finished = HalfARequest::send(&server, &tenant.management_key);
+    let stopwatch = Stopwatch::start();
+    server.process.signal(Signal::SIGTERM);
+    let status = server.process.wait(Duration::from_secs(40));
+    assert!(status.success(), "{status} after {:?}", stopwatch.elapsed());
+}
+
+#[test]
+fn a_wrong_setting_is_named_and_so_is_the_way_out() {
+    let edge = [("edge_kv_url", "http://127.0.0.1:1"), ("edge_kv_namespace", "keys")];
+    type Settings<'a> = &'a [(&'a str, &'a str)];
+    let wrong: &[(Settings, &[&str])] = &[
+        (&[("listen", "nonsense")], &["listen"]),
+        (&[("listem", "127.0.0.1:0")], &["listem"]),
+        (&[("database_url", "mysql://localhost/x")], &["database_url", "sqlite:", "postgres://"]),
+        (&[("database_url", "postgres://me:hush@127.0.0.1:1/x")], &["database_url"]),
+        (&[("database_url", "sqlite:/dev/null/x.db")], &["database_url"]),
+        (&[("log_format", "xml")], &["log_format"]),
+        (&[("log_filter", "info,sqlx=loud")], &["log_filter"]),
+        (&[("edge_batch_pairs", "0")], &["edge_batch_pairs", "10000"]),
+        (&[("edge_batch_pairs", "many")], &["edge_batch_pairs"]),
+        (&edge[..1], &["edge_kv_namespace"]),
+        (&edge, &["edge_secret", "32"]),
+        (&[edge[0], edge[1], ("edge_secret", "too short")], &["edge_secret", "32"]),
+    ];
+    for (settings, named) in wrong {
+        let latchkey =
+            settings.iter().fold(Latchkey::without_settings(), |latchkey, (name, value)| latchkey.set(name, value));
+        let complaint = latchkey.run(&["serve"]).failure();
+        for name in *named {
+            assert!(complaint.contains(name), "{settings:?}: {complaint}");
+        }
+        assert!(!complaint.contains("hush") && !complaint.contains("too short"), "{complaint}");
+    }
+}
+
+#[test]
+fn a_configuration_file_is_read_and_named_when_it_is_wrong() {
+    let latchkey = Latchkey::without_settings();
+    let file = latchkey.folder().join("latchkey.toml");
+    let load = || latchkey.run(&["migrate", "--config", "latchkey.toml"]);
+    assert!(load().failure().contains("latchkey.toml"));
+    fs::write(&file, "database_url = 'sqlite:elsewhere.db'").unwrap();
+    let _ = load().success();
+    assert!(latchkey.folder().join("elsewhere.db").is_file());
+    for wrong in ["database_url = ", "database_urk = 'x'"] {
+        fs::write(&file, wrong).unwrap();
+        let complaint = load().failure();
+        assert!(complaint.contains("latchkey.toml") || complaint.contains("database_urk"), "{complaint}");
+    }
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let commands: &[&[&str]] = &[
+        &[],
+        &["serve"],
+        &["migrate"],
+        &["doctor"],
+        &["environments"],
+        &["environments", "create"],
+        &["environments", "list"],
+        &["management-keys"],
+        &["management-keys", "create"],
+        &["management-keys", "list"],
+        &["management-keys", "revoke"],
+        &["edge"],
+        &["edge", "verify"],
+        &["edge", "sync"],
+        &["openapi"],
+    ];
+    let latchkey = Latchkey::without_settings();
+    for command in commands {
+        let help = latchkey.run(&[*command, &["--help"]].concat()).success();
+        let usage = format!("Usage: latchkey {}", command.join(" "));
+        assert!(help.contains(usage.trim_end()), "{help}");
+        let explanation = help.lines().next().unwrap_or_default();
+        assert!(explanation.len() > 15 && !explanation.starts_with("Usage"), "{command:?}: {help}");
+        // What a group of commands lists has help of its own, above.
+        for listed in subcommands(&help) {
+            let whole = [*command, &[listed]].concat();
+            assert!(commands.contains(&whole.as_slice()), "{whole:?} is not tried here");
+        }
+    }
+    assert!(fs::read_dir(latchkey.folder()).unwrap().next().is_none(), "asking for help makes no files");
+}
+
+fn subcommands(help: &str) -> Vec<&str> {
+    let list = help.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
+    list.lines().filter_map(|line| line.split_whitespace().next()).filter(|command| *command != "help").collect()
+}
+
+#[test]
+fn a_prefix_that_scanners_give_to_others_needs_force() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let create = |prefix: &str, more: &[&str]| {
+        latchkey.run(&[&["environments", "create", "Live", "--json", "--prefix", prefix], more].concat())
+    };
+    for taken in ["sk_live", "ghp"] {
+        let complaint = create(taken, &[]).failure();
+        assert!(complaint.contains(taken) && complaint.contains("--force"), "{complaint}");
+    }
+    assert!(create("ghp", &["--force"]).success().contains(r#""key_prefix":"ghp""#));
+    assert!(create("acme_live", &[]).success().contains("acme_live"));
+    for (impossible, why) in [("mk", "reserved"), ("Acme", "lowercase"), ("a_", "ends with"), ("", "2 to 24")] {
+        let refused = create(impossible, &["--force"]);
+        assert!(!refused.status.success() && refused.stderr.contains(why), "{refused:?}");
+    }
+    assert_eq!(latchkey.json(&["environments", "list", "--json"]).as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_port_in_use_is_named_and_so_is_the_way_out() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let database = Database::sqlite();
+    let complaint = Latchkey::on(&database).set("listen", &address).run(&["serve"]).failure();
+    assert!(complaint.contains(&address) && complaint.contains("LATCHKEY_LISTEN"), "{complaint}");
+}
+
+#[test]
+fn management_keys_are_made_listed_and_revoked() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let server = latchkey.serve();
+    let tenant = latchkey.create_tenant();
+    let (id, key) = latchkey.create_management_key(&tenant.environment, &["organizations:read", "api_keys:read"]);
+    let caller: Client = server.client.with_token(&key);
+    assert_eq!(caller.get("/organizations").status, 200);
+    assert_eq!(caller.post("/organizations", &json!({"name": "Acme"})).error(403), "forbidden");
+
+    let list = || latchkey.json(&["management-keys", "list", "--environment", &tenant.environment, "--json"]);
+    let of_id =
+        |list: serde_json::Value| list.as_array().unwrap().iter().find(|key| key["id"] == *id).cloned().unwrap();
+    assert_eq!(of_id(list())["scopes"], json!(["organizations:read", "api_keys:read"]));
+    assert!(of_id(list())["revoked_at"].is_null());
+    assert!(!list().to_string().contains(&key));
+
+    let _ = latchkey.run(&["management-keys", "revoke", &id]).success();
+    assert_eq!(caller.get("/organizations").error(401), "unauthorized");
+    assert!(of_id(list())["revoked_at"].is_string());
+    assert!(latchkey.run(&["management-keys", "revoke", &id]).failure().contains(&id));
+
+    let nowhere = "environment_01KF0JZ4G0000000000000000A";
+    let create = ["management-keys", "create", "--environment", nowhere, "--name", "x"];
+    assert!(latchkey.run(&create).failure().contains("environments list"));
+    let complaint = latchkey.run(&[&create[..], &["--scope", "everything"]].concat());
+    assert!(complaint.stderr.contains("api_keys:validate"), "{complaint:?}");
+}
