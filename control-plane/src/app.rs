@@ -16,3 +16,11 @@ pub struct App {
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
+
+impl App {
+    /// The state of a server that has just been started.
+    #[must_use]
+    pub fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock, publisher: Wake::default(), metrics: Arc::new(Metrics::default()) }
+    }
+}

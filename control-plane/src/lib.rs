@@ -8,6 +8,27 @@
 //! | [`cli`] | the commands of the binary `latchkey` |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
 //! | [`clock`], [`entropy`] | the two places that read time and randomness |
+//!
+//! The binary `latchkey` is a thin shell around it; this is all it takes to answer a request:
+//!
+//! ```
+//! use axum::{body::Body, http::Request};
+//! use control_plane::{api, app::App, clock::Clock, config::Config, storage::Db};
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! # let folder = tempfile::tempdir()?;
+//! # let file = folder.path().join("latchkey.db");
+//! let db = Db::open(&format!("sqlite:{}", file.display())).await?;
+//! db.migrate().await?;
+//! let router = api::router(App::new(db, Clock::system()), &Config::load(None, None)?);
+//!
+//! let answer = router.oneshot(Request::get("/ready").body(Body::empty())?).await?;
+//! assert_eq!(answer.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod api;
 pub mod app;

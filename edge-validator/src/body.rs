@@ -18,7 +18,9 @@ pub async fn read(request: &mut Request) -> Result<Vec<u8>, Failure> {
         return Err(ApiError::too_large(BODY_LIMIT).into());
     }
     let body = within(PATIENCE, read_to_limit(request)).await;
-    body.unwrap_or_else(|| Err(ApiError::new(408, "request_timeout", "The request body did not arrive in time.").into()))
+    body.unwrap_or_else(
+        || Err(ApiError::new(408, "request_timeout", "The request body did not arrive in time.").into()),
+    )
 }
 
 /// Counts what comes instead of trusting what was declared.

@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, rc::Rc};
 
 use shared::{error::ApiError, seal::EdgeSecrets};
-use worker::{Env, KvStore, console_error};
+use worker::{Env, KvStore, Method, Request, console_error};
 
 use crate::failure::Failure;
 
@@ -38,6 +38,8 @@ impl Config {
     fn read(env: &Env) -> Self {
         let edge = Edge::read(env).map_err(|missing| console_error!("The edge cannot validate keys: {missing}."));
         let control_plane = env.var(CONTROL_PLANE).ok().and_then(|url| base_url(&url.to_string()));
+        // The runtime has the last word on what a URL is; a parser of our own is only more to download.
+        let control_plane = control_plane.filter(|url| Request::new(url, Method::Get).is_ok());
         if control_plane.is_none() {
             console_error!("Nothing can be forwarded: {CONTROL_PLANE} is not an http(s) URL.");
         }
@@ -58,7 +60,8 @@ impl Config {
     /// The URL of the control plane, without a slash at its end.
     pub fn control_plane(&self) -> Result<&str, Failure> {
         self.control_plane.as_deref().ok_or_else(|| {
-            let message = format!("This Worker forwards this request, but does not know where to. Set `{CONTROL_PLANE}`.");
+            let message =
+                format!("This Worker forwards this request, but does not know where to. Set `{CONTROL_PLANE}`.");
             ApiError::new(503, "control_plane_not_configured", message).into()
         })
     }
@@ -77,7 +80,8 @@ impl Edge {
 fn base_url(url: &str) -> Option<String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let host = rest.split('/').next().unwrap_or_default();
-    let appendable = !host.is_empty() && !rest.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#' | '@' | '\\'));
+    let appendable =
+        !host.is_empty() && !rest.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#' | '@' | '\\'));
     appendable.then(|| url.trim_end_matches('/').to_owned())
 }
 

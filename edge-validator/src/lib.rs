@@ -2,9 +2,9 @@
 //!
 //! | request | answered from |
 //! | --- | --- |
-//! | `POST /api_keys/validations` | Workers KV, by the rules of `shared`, for callers that KV knows too ([`validate`]) |
-//! | `GET /_edge/status` | this isolate's counters, for the control plane ([`status`]) |
-//! | everything else | the control plane, streamed in both directions ([`forward`]) |
+//! | `POST /api_keys/validations` | Workers KV, by the rules of `shared`, for callers that KV knows too (`validate.rs`) |
+//! | `GET /_edge/status` | this isolate's counters, for the control plane (`status.rs`) |
+//! | everything else | the control plane, streamed in both directions (`forward.rs`) |
 //!
 //! It never guesses. Where it cannot know it says so with a 503, and it accepts no key that it did not look up.
 

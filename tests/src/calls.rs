@@ -1,6 +1,7 @@
 //! What the back end of a product asks of Latchkey, in the words of its API.
 
 use serde_json::{Value, json};
+use shared::{entropy::Repeating, key::KeyText};
 
 use crate::{
     http::{Answer, Client},
@@ -93,6 +94,16 @@ impl Client {
             if wanted(&body) { Ok(body) } else { Err(answer.text) }
         })
     }
+}
+
+/// A key of the right form that nobody was ever given.
+///
+/// # Panics
+/// Never: the prefix is one.
+#[must_use]
+pub fn a_key_that_was_never_made(seed: u8) -> String {
+    let prefix = "lk_live".parse().expect("a prefix");
+    KeyText::generate(&prefix, &mut Repeating(seed)).expose().to_owned()
 }
 
 /// A field that is text.

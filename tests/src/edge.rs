@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use shared::seal::EdgeSecrets;
+use shared::{digest::KvKey, seal::EdgeSecrets};
 use tempfile::TempDir;
 
 use crate::{http::Client, parts, ports, process::Process};
@@ -12,8 +12,6 @@ use crate::{http::Client, parts, ports, process::Process};
 pub const NAMESPACE: &str = "latchkey-keys";
 /// How long the runtime may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The most names that one bulk deletion takes.
-const DELETE_LIMIT: usize = 10_000;
 
 /// A running Worker with a KV of its own.
 #[derive(Debug)]
@@ -126,14 +124,14 @@ fn configure(folder: &Path, secret: &str) -> std::path::PathBuf {
 pub struct Kv(Client);
 
 impl Kv {
-    /// What stands under a name.
+    /// What stands in a place.
     ///
     /// # Panics
     /// If KV does not answer.
     #[track_caller]
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<String> {
-        let answer = self.0.get(&format!("/values/{name}"));
+    pub fn get(&self, place: &KvKey) -> Option<String> {
+        let answer = self.0.get(&format!("/values/{place}"));
         match answer.status {
             200 => Some(answer.text),
             404 => None,
@@ -141,19 +139,24 @@ impl Kv {
         }
     }
 
-    /// Puts something under a name.
+    /// Puts something in a place.
     #[track_caller]
-    pub fn put(&self, name: &str, value: &str) {
-        let body = json!([{"key": name, "value": value}]).to_string();
+    pub fn put(&self, place: &KvKey, value: &str) {
+        let body = json!([{"key": place.as_str(), "value": value}]).to_string();
         let _ = self.0.send("PUT", "/bulk", Some(body.as_bytes())).expect(200);
     }
 
-    /// Deletes names.
+    /// Deletes everything.
+    #[track_caller]
+    pub fn wipe(&self) {
+        self.delete(&self.names());
+        assert!(self.names().is_empty());
+    }
+
+    /// Deletes names, as many as there can be in a test.
     #[track_caller]
     pub fn delete(&self, names: &[String]) {
-        for names in names.chunks(DELETE_LIMIT) {
-            let _ = self.0.post("/bulk/delete", &json!(names)).expect(200);
-        }
+        let _ = self.0.post("/bulk/delete", &json!(names)).expect(200);
     }
 
     /// Every name.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use shared::digest::{Digest, KvKey};
 use tempfile::TempDir;
 
 use crate::{calls::text, database::Database, http::Client, parts, process::Process};
@@ -43,6 +44,18 @@ pub struct Tenant {
     pub management_key: String,
 }
 
+impl Tenant {
+    /// Where KV holds the record of a key of this environment.
+    ///
+    /// # Panics
+    /// Never: the environment has an id.
+    #[must_use]
+    pub fn place_of(&self, value: &str) -> KvKey {
+        let environment = self.environment.parse().expect("the id of an environment");
+        KvKey::api_key(&environment, &Digest::of(value))
+    }
+}
+
 impl Latchkey {
     /// With no settings at all.
     ///
@@ -64,6 +77,12 @@ impl Latchkey {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((format!("LATCHKEY_{}", name.to_uppercase()), value.to_owned()));
         self
+    }
+
+    /// The same program in another folder, with one setting changed.
+    #[must_use]
+    pub fn but(&self, name: &str, value: &str) -> Self {
+        Self { settings: self.settings.clone(), ..Self::without_settings() }.set(name, value)
     }
 
     /// The folder that it runs in.
@@ -92,9 +111,7 @@ impl Latchkey {
     #[track_caller]
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        let mut process = self.start(arguments);
-        let status = process.wait(PATIENCE);
-        Finished { status, stdout: process.stdout(), stderr: process.stderr() }
+        Finished::of(self.start(arguments), PATIENCE)
     }
 
     /// Runs a command that prints JSON.
@@ -143,6 +160,14 @@ impl Latchkey {
 }
 
 impl Finished {
+    /// Waits for a command to end by itself.
+    #[track_caller]
+    #[must_use]
+    pub fn of(mut process: Process, patience: Duration) -> Self {
+        let status = process.wait(patience);
+        Self { status, stdout: process.stdout(), stderr: process.stderr() }
+    }
+
     /// What a command printed that succeeded.
     ///
     /// # Panics

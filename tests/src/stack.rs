@@ -1,13 +1,18 @@
 //! A whole system: a database, the control plane on it, and the Worker before it.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use crate::{
+    calls::Key,
     database::Database,
     edge::{Edge, NAMESPACE},
     http::Client,
     latchkey::{Latchkey, Server, Tenant},
     ports,
+    wait::{CONVERGENCE, eventually},
 };
 
 /// A running system. It ends when it is dropped, from the first field to the last.
@@ -74,5 +79,32 @@ impl Stack {
         let edge = self.edge.client.with_token(&tenant.management_key);
         let control_plane = self.server.client.with_token(&tenant.management_key);
         Caller { tenant, edge, control_plane }
+    }
+
+    /// Makes keys of one organization that the edge knows: three good ones and a revoked one. Nothing else is on its way.
+    #[track_caller]
+    #[must_use]
+    pub fn settled_keys(&self, caller: &Caller) -> ([Key; 3], Key) {
+        let organization = caller.control_plane.create_organization();
+        let make = || caller.control_plane.create_key(&organization, &[]);
+        let (good, revoked) = ([make(), make(), make()], make());
+        caller.control_plane.revoke(&revoked);
+        caller.edge.until_refused(&revoked, "revoked");
+        for key in &good {
+            caller.edge.until_valid(key);
+        }
+        self.until_published(CONVERGENCE);
+        (good, revoked)
+    }
+
+    /// Waits until nothing is left to be published, and the edge's store is as the database says.
+    #[track_caller]
+    pub fn until_published(&self, patience: Duration) {
+        eventually(patience, "`latchkey edge verify` finds everything in its place", || {
+            let verified = self.latchkey.run(&["edge", "verify"]);
+            let waiting = verified.stdout.lines().find_map(|line| line.strip_prefix("waiting to be published"));
+            let is_done = verified.status.success() && waiting.is_some_and(|count| count.trim() == "0");
+            if is_done { Ok(()) } else { Err(verified.stdout + &verified.stderr) }
+        });
     }
 }

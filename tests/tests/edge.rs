@@ -10,26 +10,13 @@ use shared::{
     seal::EdgeSecrets,
 };
 use tests::{
-    calls::Key,
+    calls::{Key, a_key_that_was_never_made},
     database::Database,
     edge::Edge,
     http::Answer,
-    latchkey::Tenant,
     stack::{Caller, Stack},
     wait::eventually,
 };
-
-/// Where KV holds the record of a customer's key.
-fn place_of(tenant: &Tenant, value: &str) -> String {
-    let environment = tenant.environment.parse().expect("the id of an environment");
-    KvKey::api_key(&environment, &Digest::of(value)).to_string()
-}
-
-/// A key of the right form that nobody was ever given.
-fn a_key_that_was_never_made(seed: u8) -> String {
-    let prefix = "lk_live".parse().expect("a prefix");
-    KeyText::generate(&prefix, &mut Repeating(seed)).expose().to_owned()
-}
 
 /// How far counters go on while something happens.
 fn counted<const N: usize>(edge: &Edge, names: [&str; N], happens: impl FnOnce()) -> [u64; N] {
@@ -88,12 +75,12 @@ fn a_record_that_was_tampered_with_is_worth_nothing_and_is_counted() {
     let Some(stack) = Stack::start(Database::sqlite()) else { return };
     let caller = stack.caller();
     let key = settled_key(&caller);
-    let (kv, place) = (stack.edge.kv(), place_of(&caller.tenant, &key.value));
+    let (kv, place) = (stack.edge.kv(), caller.tenant.place_of(&key.value));
     let sealed = kv.get(&place).expect("its record is there");
-    let record = stack.edge.secrets().open(&kv_key(&caller.tenant, &key.value), &sealed).expect("it is sealed by us");
+    let record = stack.edge.secrets().open(&place, &sealed).expect("it is sealed by us");
 
     let of_an_intruder = EdgeSecrets::parse(&"intruder".repeat(8)).expect("long enough");
-    let forged = of_an_intruder.seal(&kv_key(&caller.tenant, &key.value), &record);
+    let forged = of_an_intruder.seal(&place, &record);
     let unsealed = sealed.split_once('{').map(|(_, json)| format!("{{{json}")).expect("it holds JSON");
     let tampered = [
         sealed.replace("Production", "production"),
@@ -115,10 +102,6 @@ fn a_record_that_was_tampered_with_is_worth_nothing_and_is_counted() {
     assert!(caller.edge.validate(&key.value).expect(200)["api_key"].is_object());
 }
 
-fn kv_key(tenant: &Tenant, value: &str) -> KvKey {
-    KvKey::api_key(&tenant.environment.parse().expect("the id of an environment"), &Digest::of(value))
-}
-
 #[test]
 fn a_record_under_the_place_of_another_is_worth_nothing_and_is_counted() {
     let Some(stack) = Stack::start(Database::sqlite()) else { return };
@@ -126,14 +109,14 @@ fn a_record_under_the_place_of_another_is_worth_nothing_and_is_counted() {
     let key = settled_key(&caller);
     other.edge.until_valid(&other.control_plane.create_lone_key());
     let kv = stack.edge.kv();
-    let of_the_key = kv.get(&place_of(&caller.tenant, &key.value)).expect("its record is there");
-    let management_place = |text: &str| KvKey::management_key(&Digest::of(text)).to_string();
+    let of_the_key = kv.get(&caller.tenant.place_of(&key.value)).expect("its record is there");
+    let management_place = |text: &str| KvKey::management_key(&Digest::of(text));
     let of_the_caller = kv.get(&management_place(&caller.tenant.management_key)).expect("its record is there");
 
     // A key that was never made, in its own environment; the key itself, in another environment.
     let never_made = a_key_that_was_never_made(7);
-    kv.put(&place_of(&caller.tenant, &never_made), &of_the_key);
-    kv.put(&place_of(&other.tenant, &key.value), &of_the_key);
+    kv.put(&caller.tenant.place_of(&never_made), &of_the_key);
+    kv.put(&other.tenant.place_of(&key.value), &of_the_key);
     let rejected = counted(&stack.edge, ["rejected_records"], || {
         assert_eq!(caller.edge.validate(&never_made).expect(200)["code"], "not_found");
         assert_eq!(other.edge.validate(&key.value).expect(200)["code"], "not_found");

@@ -11,10 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    cargo, children, locks,
-    progress::{self},
-};
+use crate::{cargo, children, locks, progress};
 
 /// The version of worker-build that we use.
 pub const WORKER_BUILD_VERSION: &str = "0.8.7";

@@ -20,7 +20,8 @@ use axum::Router;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ContentBuilder, Ref, ResponseBuilder,
+        ContentBuilder, Ref, RefOr, ResponseBuilder,
+        path::{Operation, Parameter, ParameterIn},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -94,23 +95,41 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Any operation that wants a management key can answer 401 and 403, and any at all 500 and 503.
-fn add_common_errors(document: &mut utoipa::openapi::OpenApi) {
-    let common = [
-        ("401", "No valid management key was sent."),
-        ("403", "The management key lacks the scope."),
+/// The errors that an operation can answer for what it is. Those of its own are in its description.
+fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'static str)> {
+    let mut errors = vec![
         ("408", "The request took longer than it may."),
         ("500", "Latchkey failed; its log says why."),
         ("503", "Latchkey is overloaded or cannot reach its database; try again after `Retry-After` seconds."),
     ];
-    let operations = document.paths.paths.values_mut().flat_map(|path| {
-        [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
-    });
-    for operation in operations {
-        for (status, description) in common {
-            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
-            let response = ResponseBuilder::new().description(description).content("application/json", body).build();
-            operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
+    let is_in_query =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);
+    // What the server's own operators ask for overrides the requirement of a management key.
+    if operation.security.is_none() {
+        errors.extend([("401", "No valid management key was sent."), ("403", "The management key lacks the scope.")]);
+    }
+    if operation.request_body.is_some() {
+        errors.extend([("400", "The body is not JSON."), ("413", "The body is too long.")]);
+    }
+    if operation.request_body.is_some() || operation.parameters.iter().flatten().any(is_in_query) {
+        errors.push(("422", "The request was understood and cannot be accepted; `errors` names the fields at fault."));
+    }
+    if path.contains('{') {
+        errors.push(("404", "There is no such thing in this environment."));
+    }
+    errors
+}
+
+fn add_common_errors(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in methods.into_iter().flatten() {
+            for (status, description) in common_errors(path, operation) {
+                let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+                let response = ResponseBuilder::new().description(description).content("application/json", body);
+                let responses = &mut operation.responses.responses;
+                responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
+            }
         }
     }
 }

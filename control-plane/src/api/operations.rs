@@ -8,7 +8,10 @@ use axum::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use shared::{digest::Digest, error::ApiError};
+use shared::{
+    digest::Digest,
+    error::{ApiError, ErrorBody},
+};
 use utoipa::ToSchema;
 
 use super::Error;
@@ -62,7 +65,10 @@ impl MetricsToken {
 
 /// What the server counts, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
-    responses((status = 200, content_type = "text/plain", body = String)))]
+    responses(
+        (status = 200, content_type = "text/plain", body = String),
+        (status = 401, description = "The setting metrics_token was not sent", body = ErrorBody),
+    ))]
 pub async fn metrics(
     State(app): State<App>,
     Extension(token): Extension<MetricsToken>,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use shared::{Timestamp, id::EnvironmentId, scope};
 use tower::ServiceExt;
 
-use crate::{app::App, clock::Clock, config::Config, edge::Wake, keys, metrics::Metrics, storage::Db};
+use crate::{app::App, clock::Clock, config::Config, keys, storage::Db};
 
 /// The moment at which every test begins.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -71,12 +71,7 @@ impl Server {
         let millis = Arc::new(AtomicI64::new(START.as_millis()));
         let hands = Arc::clone(&millis);
         let clock = Clock::from_fn(move || Timestamp::from_millis(hands.load(Ordering::SeqCst)));
-        let app = App {
-            db: db.clone(),
-            clock: clock.clone(),
-            publisher: Wake::default(),
-            metrics: Arc::new(Metrics::default()),
-        };
+        let app = App::new(db.clone(), clock.clone());
         let router = super::router(app, &Config::defaults());
         let (environment, management_key) = new_environment(&db, &clock).await;
         Self { db, environment, management_key, router, clock, millis }

@@ -1,7 +1,6 @@
 use std::{
     future::Future,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,9 +15,8 @@ use crate::{
     app::App,
     clock::Clock,
     config::Config,
-    edge::{self, Wake},
+    edge::{flush::Flusher, publisher},
     keys,
-    metrics::Metrics,
     storage::{Db, environments},
 };
 
@@ -26,14 +24,9 @@ use crate::{
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
-    let edge = config.edge()?;
+    let app = App::new(db.clone(), Clock::system());
+    let flusher = config.edge()?.map(|edge| Flusher::new(edge, db.clone(), app.clock.clone())).transpose()?;
     db.migrate().await?;
-    let app = App {
-        db: db.clone(),
-        clock: Clock::system(),
-        publisher: Wake::default(),
-        metrics: Arc::new(Metrics::default()),
-    };
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
@@ -41,7 +34,7 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     println!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
-    let publisher = tokio::spawn(edge::publisher::run(edge, app.clone(), stopped));
+    let publisher = tokio::spawn(publisher::run(flusher, app.clone(), stopped));
     serve(listener, api::router(app, config)).await?;
     // Requests are done; what they committed is in the outbox, and the publisher takes it up again after a restart.
     drop(stop);

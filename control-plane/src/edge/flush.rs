@@ -19,10 +19,11 @@
 //! that claimed it last, and a claim that was never settled is itself an earlier write that may still land. So when a
 //! process starts it need not wait for the claims of the one before.
 //!
-//! This assumes that a write lands within [`SETTLE`] of its claim or never, and that the clocks of the processes differ
-//! by less than half of that. It takes the client [`kv::TIMEOUT`], half of it, to give up; the rest is left to the network.
+//! This assumes that a write lands within [`SETTLE`] of its claim or never, by the clocks of all processes. It is sent
+//! within [`SEND_WITHIN`], and after [`kv::TIMEOUT`] the client gives up; the other 20 seconds are left to the network
+//! and to the difference of clocks.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use shared::{Timestamp, entropy::Entropy, seal::EdgeSecrets};
 
@@ -39,6 +40,8 @@ use crate::{
 
 /// How long after its claim a write may land.
 pub const SETTLE: Duration = Duration::from_secs(2 * kv::TIMEOUT.as_secs());
+/// How long after its claim a write may still be sent. Longer than this it takes only if something is wrong.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// The shortest pause between two flushes. KV takes one write of a key in a second.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after failures, unless KV itself asks for a longer one.
@@ -124,21 +127,25 @@ impl Flusher {
         if !self.claim(claim, now).await? {
             return Ok(Flushed::Nothing);
         }
-        let batch = self.seal(claim, now).await?;
-        if self.clock.now() > after(now, SETTLE / 2) {
-            self.release(claim, batch.ids(), Fate::NeverLands, Duration::ZERO).await?;
+        let Batch { pairs, sent, left_over } = self.seal(claim, now).await?;
+        let ids: Vec<&str> = sent.iter().map(|(_, id)| id.as_str()).collect();
+        self.release(claim, &left_over, Fate::NeverLands, Duration::ZERO).await?;
+        if self.clock.now() > after(now, SEND_WITHIN) {
+            self.pace.failed(None, true);
+            self.release(claim, &ids, Fate::NeverLands, self.pace.pause).await?;
             return Ok(Flushed::TooLate);
         }
-        let Batch { pairs, sent, left_over } = batch;
-        self.release(claim, left_over.iter().map(String::as_str).collect(), Fate::NeverLands, Duration::ZERO).await?;
         let answer = if sent.is_empty() { Ok(vec![]) } else { self.kv.put(pairs).await };
-        self.pace.learn(answer.as_ref().err());
         match answer {
-            Ok(unsuccessful) => self.settle(claim, &sent, &unsuccessful).await,
+            Ok(unsuccessful) => {
+                self.pace.succeeded();
+                self.settle(claim, &sent, &unsuccessful).await
+            }
             Err(error) => {
-                let fate = if error.may_take_effect() { Fate::MayLand } else { Fate::NeverLands };
-                let ids = sent.iter().map(|(_, id)| id.as_str()).collect();
-                self.release(claim, ids, fate, self.pace.pause).await?;
+                let may_land = error.may_take_effect();
+                self.pace.failed(error.retry_after(), may_land);
+                let fate = if may_land { Fate::MayLand } else { Fate::NeverLands };
+                self.release(claim, &ids, fate, self.pace.pause).await?;
                 Ok(Flushed::Failed(error))
             }
         }
@@ -185,31 +192,26 @@ impl Flusher {
         sent: &[(String, String)],
         unsuccessful: &[String],
     ) -> storage::Result<Flushed> {
-        let unsuccessful: std::collections::HashSet<&str> = unsuccessful.iter().map(String::as_str).collect();
+        let unsuccessful: HashSet<&str> = unsuccessful.iter().map(String::as_str).collect();
         let retry: Vec<&str> =
             sent.iter().filter(|(name, _)| unsuccessful.contains(name.as_str())).map(|(_, id)| id.as_str()).collect();
         let (written, unsuccessful) = (sent.len() - retry.len(), retry.len());
         // KV may have written these in some places, and goes on by rules of its own.
-        self.release(claim, retry, Fate::MayLand, RETRY_PAIR).await?;
+        self.release(claim, &retry, Fate::MayLand, RETRY_PAIR).await?;
         let mut transaction = self.db.write().await?;
         outbox::settle(transaction.conn(), claim, self.clock.now()).await?;
         transaction.commit().await?;
         Ok(Flushed::Written { written, unsuccessful })
     }
 
-    async fn release(&self, claim: Claim, ids: Vec<&str>, fate: Fate, pause: Duration) -> storage::Result<()> {
+    async fn release(&self, claim: Claim, ids: &[impl AsRef<str>], fate: Fate, pause: Duration) -> storage::Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
+        let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         let mut transaction = self.db.write().await?;
         outbox::release(transaction.conn(), claim, &ids, fate, after(self.clock.now(), pause)).await?;
         transaction.commit().await
-    }
-}
-
-impl Batch {
-    fn ids(&self) -> Vec<&str> {
-        self.sent.iter().map(|(_, id)| id).chain(&self.left_over).map(String::as_str).collect()
     }
 }
 
@@ -237,19 +239,17 @@ impl Pace {
         Self { limit: most, most, failures: 0, pause: PAUSE }
     }
 
-    /// Slows down after a failure, and speeds up again after a success.
-    fn learn(&mut self, failure: Option<&KvError>) {
-        let Some(error) = failure else {
-            *self = Self { limit: (self.limit * 2).min(self.most), ..Self::new(self.most) };
-            return;
-        };
+    fn succeeded(&mut self) {
+        *self = Self { limit: (self.limit * 2).min(self.most), ..Self::new(self.most) };
+    }
+
+    fn failed(&mut self, asked_for: Option<Duration>, perhaps_too_much: bool) {
         // 1, 2, 4, … seconds.
         let doubled = PAUSE * 2_u32.saturating_pow(self.failures.min(10));
-        let asked_for = error.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        let asked_for = asked_for.unwrap_or_default().min(LONGEST_RETRY_AFTER);
         self.pause = doubled.min(LONGEST_PAUSE).max(asked_for);
         self.failures += 1;
-        // Perhaps it was too much to be written in time.
-        if error.may_take_effect() {
+        if perhaps_too_much {
             self.limit = (self.limit / 2).max(FEWEST_PAIRS.min(self.most));
         }
     }

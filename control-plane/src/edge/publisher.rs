@@ -7,7 +7,6 @@ use tokio::{sync::watch, time::sleep};
 use super::flush::{Flushed, Flusher};
 use crate::{
     app::App,
-    config::EdgeConfig,
     storage::{
         self,
         outbox::{self, Backlog},
@@ -23,14 +22,9 @@ const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_secs(5);
 /// Publishes until the sender of `stopped` is dropped. A flush that is under way then is finished first, which its
 /// time-outs bound.
 ///
-/// Without an edge there is nobody to tell, and rows must not pile up, so they are removed. An edge that is configured
+/// Without a flusher there is no edge, so there is nobody to tell, and rows must not pile up, so they are removed. An edge that is configured
 /// later is filled by `latchkey edge sync`.
-pub async fn run(edge: Option<EdgeConfig>, app: App, mut stopped: watch::Receiver<()>) {
-    let flusher = edge.map(|edge| Flusher::new(edge, app.db.clone(), app.clock.clone())).transpose();
-    let flusher = flusher.unwrap_or_else(|error| {
-        tracing::error!("nothing can be published: {error:#}");
-        None
-    });
+pub async fn run(flusher: Option<Flusher>, app: App, mut stopped: watch::Receiver<()>) {
     let mut publisher = Publisher { app, flusher, started: false };
     loop {
         let pause = publisher.turn().await;
@@ -128,3 +122,6 @@ impl Publisher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

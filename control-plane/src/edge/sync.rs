@@ -191,3 +191,6 @@ pub async fn prune(db: &Db, kv: &Kv) -> anyhow::Result<u64> {
     }
     Ok(removed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,3 +282,6 @@ impl<'a> Unknown<'a> {
         Ok(known.iter().map(|kv_key| kv_key.as_str().to_owned()).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! Databases for tests: each test gets a new one, of each kind.
 
-use std::env;
+use std::{
+    env,
+    io::{self, Write},
+    sync::Once,
+};
 
 use shared::{
     Timestamp,
@@ -35,9 +39,7 @@ macro_rules! conformance {
 
             #[tokio::test]
             async fn postgres() {
-                if let Some(db) = crate::storage::testing::postgres().await {
-                    check(db).await;
-                }
+                crate::storage::testing::on_postgres(check).await;
             }
         }
     )*};
@@ -52,12 +54,11 @@ pub(crate) async fn sqlite() -> (Db, tempfile::TempDir) {
     (db, folder)
 }
 
-/// A new database on the server that `LATCHKEY_TEST_POSTGRES` names, if it names one.
-pub(crate) async fn postgres() -> Option<Db> {
+/// Runs a test on a new database of the server that `LATCHKEY_TEST_POSTGRES` names, if it names one.
+pub(crate) async fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Db) -> F) {
     let Ok(server) = env::var("LATCHKEY_TEST_POSTGRES") else {
         assert!(env::var_os("CI").is_none(), "LATCHKEY_TEST_POSTGRES must name a server when CI is set");
-        println!("skipped: LATCHKEY_TEST_POSTGRES names no Postgres server; `cargo xtask test` starts one");
-        return None;
+        return say_that_it_is_skipped();
     };
     let name = unique_name();
     let mut admin = PgConnection::connect(&server).await.unwrap();
@@ -65,7 +66,18 @@ pub(crate) async fn postgres() -> Option<Db> {
     let (before, _) = server.rsplit_once('/').unwrap();
     let db = Db::open(&format!("{before}/{name}")).await.unwrap();
     db.migrate().await.unwrap();
-    Some(db)
+    test(db).await;
+    // The database of a test that failed stays, to be looked at.
+    sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await.unwrap();
+}
+
+/// Past the test harness, which would keep it to itself.
+fn say_that_it_is_skipped() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let what = "skipped: the tests on Postgres, because LATCHKEY_TEST_POSTGRES names no server; `cargo xtask test` starts one";
+        writeln!(io::stderr(), "{what}").unwrap();
+    });
 }
 
 fn unique_name() -> String {
@@ -142,11 +154,9 @@ pub(crate) fn organization(environment: &EnvironmentId, now: Timestamp) -> Organ
     }
 }
 
-/// Makes the digest of a key one that no key can have.
-pub(crate) async fn damage_digest(db: &Db, id: &ApiKeyId) {
-    const SQL: &str = "UPDATE api_keys SET digest = $2 WHERE id = $1";
+/// Runs a statement that no function of storage offers, because only a test would want it.
+pub(crate) async fn execute(db: &Db, sql: &'static str) {
     let mut transaction = db.write().await.unwrap();
-    let damage = vec![1_u8];
-    on_db!(transaction.conn(), c => sqlx::query(SQL).bind(id).bind(damage).execute(c).await.map(drop)).unwrap();
+    on_db!(transaction.conn(), c => sqlx::query(sql).execute(c).await.map(drop)).unwrap();
     transaction.commit().await.unwrap();
 }

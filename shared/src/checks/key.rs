@@ -23,6 +23,7 @@ struct Golden {
     prefixes: Prefixes,
     recognised: Vec<Recognised>,
     stored_under: Vec<Place>,
+    no_places: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -114,10 +115,20 @@ pub fn golden_recognised() -> Outcome {
 }
 
 pub fn golden_places() -> Outcome {
-    vectors::<Golden>(GOLDEN)?.stored_under.iter().try_for_each(|vector| {
+    let Golden { stored_under, no_places, .. } = vectors(GOLDEN)?;
+    stored_under.iter().try_for_each(|vector| {
         let digest = Digest::of(&vector.text);
         equal(&vector.text, KvKey::api_key(&vector.environment, &digest).as_str(), &vector.api_key)?;
-        equal(&vector.text, KvKey::management_key(&digest).as_str(), &vector.management_key)
+        equal(&vector.text, KvKey::management_key(&digest).as_str(), &vector.management_key)?;
+        let place = (vector.environment.clone(), digest);
+        equal(&vector.text, KvKey::parse_api_key(&vector.api_key), Some(place))?;
+        equal(&vector.text, KvKey::parse_management_key(&vector.management_key), Some(digest))?;
+        equal(&vector.text, KvKey::parse_api_key(&vector.management_key), None)?;
+        equal(&vector.text, KvKey::parse_management_key(&vector.api_key), None)
+    })?;
+    no_places.iter().try_for_each(|name| {
+        equal(name, KvKey::parse_api_key(name), None)?;
+        equal(name, KvKey::parse_management_key(name), None)
     })
 }
 

@@ -4,7 +4,6 @@ use serde::Deserialize;
 use super::{Outcome, arbitrary, ensure, equal, property, vectors};
 use crate::{
     digest::{Digest, KvKey},
-    id::EnvironmentId,
     record::Record,
     seal::{BadEdgeSecret, EdgeSecrets, Unsealed},
 };
@@ -50,18 +49,11 @@ fn secrets(setting: &str) -> Result<EdgeSecrets, String> {
     EdgeSecrets::parse(setting).map_err(|bad| bad.to_string())
 }
 
-/// The place with this name. A place is made from its parts alone, so those of the vectors are found by their names.
+/// The place with this name.
 fn place(name: &str) -> Result<KvKey, String> {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let (rest, digest) = name.rsplit_once(':').ok_or("a place without a digest")?;
-    let digest = URL_SAFE_NO_PAD.decode(digest).ok().as_deref().and_then(Digest::from_bytes).ok_or("a bad digest")?;
-    match rest.split_once(':') {
-        Some(("k1", environment)) => {
-            let environment: EnvironmentId = environment.parse().map_err(|_| "a bad environment")?;
-            Ok(KvKey::api_key(&environment, &digest))
-        }
-        _ => Ok(KvKey::management_key(&digest)),
-    }
+    let api_key = KvKey::parse_api_key(name).map(|(environment, digest)| KvKey::api_key(&environment, &digest));
+    let management_key = || KvKey::parse_management_key(name).map(|digest| KvKey::management_key(&digest));
+    api_key.or_else(management_key).ok_or_else(|| format!("{name}: not the name of a place"))
 }
 
 pub fn golden_secrets() -> Outcome {

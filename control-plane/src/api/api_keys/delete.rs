@@ -1,5 +1,5 @@
 use axum::{extract::State, http::StatusCode};
-use shared::{error::ErrorBody, id::ApiKeyId};
+use shared::id::ApiKeyId;
 
 use crate::{
     api::{Error, access::WriteApiKeys, path::InPath},
@@ -10,7 +10,7 @@ use crate::{
 /// Revoke an API key for ever.
 #[utoipa::path(delete, path = "/api_keys/{id}", tag = "api_keys",
     params(("id" = ApiKeyId, Path)),
-    responses((status = 204, description = "Revoked"), (status = 404, body = ErrorBody)))]
+    responses((status = 204, description = "Revoked")))]
 pub async fn delete(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,

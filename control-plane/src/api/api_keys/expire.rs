@@ -30,11 +30,7 @@ pub struct ExpireApiKey {
     request_body(content = Option<ExpireApiKey>),
     responses(
         (status = 200, body = ApiKeyObject),
-        (status = 400, description = "Not JSON", body = ErrorBody),
-        (status = 404, body = ErrorBody),
         (status = 409, description = "It has expired already", body = ErrorBody),
-        (status = 413, body = ErrorBody),
-        (status = 422, body = ErrorBody),
     ))]
 pub async fn expire(
     State(app): State<App>,

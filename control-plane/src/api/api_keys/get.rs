@@ -1,5 +1,5 @@
 use axum::{Json, extract::State};
-use shared::{api_key::ApiKeyObject, error::ErrorBody, id::ApiKeyId};
+use shared::{api_key::ApiKeyObject, id::ApiKeyId};
 
 use super::ShownApiKey;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 /// Get an API key.
 #[utoipa::path(get, path = "/api_keys/{id}", tag = "api_keys",
     params(("id" = ApiKeyId, Path)),
-    responses((status = 200, body = ApiKeyObject), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = ApiKeyObject)))]
 pub async fn get(
     State(app): State<App>,
     ReadApiKeys(caller): ReadApiKeys,

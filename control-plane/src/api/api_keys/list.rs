@@ -1,7 +1,6 @@
 use axum::{Json, extract::State};
 use shared::{
     api_key::ApiKeyObject,
-    error::ErrorBody,
     id::{ApiKeyId, OrganizationId},
 };
 
@@ -20,11 +19,7 @@ use crate::{
 /// List an organization's API keys, without the revoked ones.
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
     params(("organization_id" = OrganizationId, Path), ListParams),
-    responses(
-        (status = 200, body = List<ApiKeyObject>),
-        (status = 404, description = "No such organization", body = ErrorBody),
-        (status = 422, body = ErrorBody),
-    ))]
+    responses((status = 200, body = List<ApiKeyObject>)))]
 pub async fn list(
     State(app): State<App>,
     ReadApiKeys(caller): ReadApiKeys,

@@ -7,7 +7,6 @@ use serde::Serialize;
 use shared::{
     api_key::ApiKeyObject,
     digest::Digest,
-    error::ErrorBody,
     validation::{Answer, BODY_LIMIT, Validation},
 };
 use utoipa::ToSchema;
@@ -49,12 +48,7 @@ pub struct ValidationAnswer {
 /// Validate an API key. The edge answers the same, without asking the control plane.
 #[utoipa::path(post, path = "/api_keys/validations", tag = "api_keys",
     request_body = ValidateApiKey,
-    responses(
-        (status = 200, body = ValidationAnswer),
-        (status = 400, description = "Not JSON", body = ErrorBody),
-        (status = 413, body = ErrorBody),
-        (status = 422, body = ErrorBody),
-    ))]
+    responses((status = 200, body = ValidationAnswer)))]
 pub async fn validate(
     State(app): State<App>,
     ValidateApiKeys(caller): ValidateApiKeys,

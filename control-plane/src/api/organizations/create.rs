@@ -47,8 +47,6 @@ pub struct CreateOrganization {
     responses(
         (status = 201, body = Organization),
         (status = 400, description = "Not JSON, or the external id is taken", body = ErrorBody),
-        (status = 413, body = ErrorBody),
-        (status = 422, body = ErrorBody),
     ))]
 pub async fn create(
     State(app): State<App>,

@@ -1,5 +1,5 @@
 use axum::{extract::State, http::StatusCode};
-use shared::{error::ErrorBody, id::OrganizationId};
+use shared::id::OrganizationId;
 
 use crate::{
     api::{Error, access::WriteOrganizations, path::InPath},
@@ -10,7 +10,7 @@ use crate::{
 /// Delete an organization, and revoke every key of it for ever.
 #[utoipa::path(delete, path = "/organizations/{id}", tag = "organizations",
     params(("id" = OrganizationId, Path)),
-    responses((status = 200, description = "Deleted"), (status = 404, body = ErrorBody)))]
+    responses((status = 200, description = "Deleted")))]
 pub async fn delete(
     State(app): State<App>,
     WriteOrganizations(caller): WriteOrganizations,

@@ -1,5 +1,5 @@
 use axum::{Json, extract::State};
-use shared::{error::ErrorBody, id::OrganizationId};
+use shared::id::OrganizationId;
 
 use super::Organization;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 /// Get an organization.
 #[utoipa::path(get, path = "/organizations/{id}", tag = "organizations",
     params(("id" = OrganizationId, Path)),
-    responses((status = 200, body = Organization), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Organization)))]
 pub async fn get(
     State(app): State<App>,
     ReadOrganizations(caller): ReadOrganizations,

@@ -1,5 +1,4 @@
 use axum::{Json, extract::State};
-use shared::error::ErrorBody;
 
 use super::Organization;
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
 /// Get an organization by what the product calls it.
 #[utoipa::path(get, path = "/organizations/external_id/{external_id}", tag = "organizations",
     params(("external_id" = String, Path)),
-    responses((status = 200, body = Organization), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Organization)))]
 pub async fn get_by_external_id(
     State(app): State<App>,
     ReadOrganizations(caller): ReadOrganizations,

@@ -1,5 +1,5 @@
 use axum::{Json, extract::State};
-use shared::{error::ErrorBody, id::OrganizationId};
+use shared::id::OrganizationId;
 
 use super::Organization;
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         ("domains" = Option<Vec<String>>, Query, explode = false, description = "Only those with one of these domains."),
         ("search" = Option<String>, Query, description = "Only those with this in their name, in any case."),
     ),
-    responses((status = 200, body = List<Organization>), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = List<Organization>)))]
 pub async fn list(
     State(app): State<App>,
     ReadOrganizations(caller): ReadOrganizations,

@@ -50,9 +50,6 @@ pub struct UpdateOrganization {
     responses(
         (status = 200, body = Organization),
         (status = 400, description = "Not JSON, or the external id is taken", body = ErrorBody),
-        (status = 404, body = ErrorBody),
-        (status = 413, body = ErrorBody),
-        (status = 422, body = ErrorBody),
     ))]
 pub async fn update(
     State(app): State<App>,

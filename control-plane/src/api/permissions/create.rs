@@ -40,10 +40,7 @@ pub struct CreatePermission {
     request_body = CreatePermission,
     responses(
         (status = 201, body = Permission),
-        (status = 400, description = "Not JSON", body = ErrorBody),
         (status = 409, description = "There is one of this slug already", body = ErrorBody),
-        (status = 413, body = ErrorBody),
-        (status = 422, body = ErrorBody),
     ))]
 pub async fn create(
     State(app): State<App>,

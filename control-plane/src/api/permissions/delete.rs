@@ -1,5 +1,4 @@
 use axum::{extract::State, http::StatusCode};
-use shared::error::ErrorBody;
 
 use crate::{
     api::{
@@ -14,7 +13,7 @@ use crate::{
 /// Delete a permission, and take it from every key that has it.
 #[utoipa::path(delete, path = "/authorization/permissions/{slug}", tag = "permissions",
     params(("slug" = String, Path)),
-    responses((status = 204, description = "Deleted"), (status = 404, body = ErrorBody)))]
+    responses((status = 204, description = "Deleted")))]
 pub async fn delete(
     State(app): State<App>,
     WritePermissions(caller): WritePermissions,

@@ -1,5 +1,4 @@
 use axum::{Json, extract::State};
-use shared::error::ErrorBody;
 
 use super::Permission;
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
 /// Get a permission.
 #[utoipa::path(get, path = "/authorization/permissions/{slug}", tag = "permissions",
     params(("slug" = String, Path)),
-    responses((status = 200, body = Permission), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Permission)))]
 pub async fn get(
     State(app): State<App>,
     ReadPermissions(caller): ReadPermissions,

@@ -1,5 +1,5 @@
 use axum::{Json, extract::State};
-use shared::{error::ErrorBody, id::PermissionId};
+use shared::id::PermissionId;
 
 use super::Permission;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 /// List permissions.
 #[utoipa::path(get, path = "/authorization/permissions", tag = "permissions",
     params(ListParams),
-    responses((status = 200, body = List<Permission>), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = List<Permission>)))]
 pub async fn list(
     State(app): State<App>,
     ReadPermissions(caller): ReadPermissions,

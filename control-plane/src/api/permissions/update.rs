@@ -1,6 +1,5 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use shared::error::ErrorBody;
 use utoipa::ToSchema;
 
 use super::Permission;
@@ -33,13 +32,7 @@ pub struct UpdatePermission {
 #[utoipa::path(patch, path = "/authorization/permissions/{slug}", tag = "permissions",
     params(("slug" = String, Path)),
     request_body = UpdatePermission,
-    responses(
-        (status = 200, body = Permission),
-        (status = 400, description = "Not JSON", body = ErrorBody),
-        (status = 404, body = ErrorBody),
-        (status = 413, body = ErrorBody),
-        (status = 422, body = ErrorBody),
-    ))]
+    responses((status = 200, body = Permission)))]
 pub async fn update(
     State(app): State<App>,
     WritePermissions(caller): WritePermissions,

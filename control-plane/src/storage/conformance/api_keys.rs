@@ -1,0 +1,193 @@
+use shared::{
+    digest::Digest,
+    id::ApiKeyId,
+    record::{Grant, Owner, Version},
+};
+
+use super::*;
+use crate::storage::{
+    Db, PageRequest, Position, api_keys,
+    outbox::Changed,
+    testing::{Tenant, conformance, organization},
+};
+
+async fn permissions(db: &Db, tenant: &Tenant, id: &ApiKeyId) -> Vec<String> {
+    ask!(db, api_keys::get, &tenant.environment, id).unwrap().permissions.0
+}
+
+async fn version(db: &Db, tenant: &Tenant, text: &str) -> Version {
+    ask!(db, api_keys::by_digest, &tenant.environment, &Digest::of(text)).unwrap().version
+}
+
+fn changed(id: &ApiKeyId, version: i64) -> Changed {
+    Changed { id: id.to_string(), version: Version(version) }
+}
+
+const EARLIER: Timestamp = Timestamp::from_millis(START.as_millis() - 60_000);
+const LATER: Timestamp = Timestamp::from_millis(START.as_millis() + 60_000);
+
+conformance! {
+    async fn a_key_is_found_by_id_and_by_digest_in_its_environment_alone(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let other = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &["posts:read"], START).await;
+        let key = ask!(db, api_keys::get, &tenant.environment, &id).unwrap();
+        assert_eq!(key.digest, Digest::of("key").as_bytes());
+        assert_eq!(key.created_by, tenant.creator.as_str());
+        assert_eq!(ask!(db, api_keys::by_digest, &tenant.environment, &Digest::of("key")), Some(key.clone()));
+        assert_eq!(ask!(db, api_keys::get, &other.environment, &id), None);
+        assert_eq!(ask!(db, api_keys::by_digest, &other.environment, &Digest::of("key")), None);
+        assert_eq!(ask!(db, api_keys::by_digest, &tenant.environment, &Digest::of("other")), None);
+
+        let record = key.into_record(LATER);
+        assert_eq!((record.version, record.sealed_at, record.revoked), (Version::first(START), LATER, None));
+        let Grant::ApiKey(grant) = record.grant else { panic!("a customer's key") };
+        assert_eq!(grant.owner, Owner::Organization { id: tenant.organization.clone() });
+        assert_eq!(grant.permissions, ["posts:read"]);
+    }
+
+    async fn a_digest_is_taken_once_in_an_environment(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let other = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &[], START).await;
+        other.api_key(&db, "key", &[], START).await;
+        change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", START);
+        let mut transaction = db.write().await.unwrap();
+        let again = api_keys::NewApiKey {
+            id: &ApiKeyId::generate(START, &mut crate::entropy::OsEntropy),
+            environment_id: &tenant.environment,
+            organization_id: &tenant.organization,
+            name: "again",
+            digest: &Digest::of("key"),
+            obfuscated_value: "",
+            permissions: &[],
+            expires_at: None,
+            created_by: &tenant.creator,
+            now: START,
+        };
+        let error = api_keys::insert(transaction.conn(), &again).await.unwrap_err();
+        assert!(error.into_database_error().unwrap().is_unique_violation(), "revoked keys keep their digests");
+    }
+
+    async fn the_expiry_is_set_with_a_version_that_never_goes_back(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &[], START).await;
+        assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id), Some(None));
+        for (now, version) in [(START, START.as_millis() + 1), (EARLIER, START.as_millis() + 2), (LATER, LATER.as_millis())] {
+            assert_eq!(change!(db, api_keys::set_expiry, &id, Some(now), now), Version(version));
+            assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id), Some(Some(now)));
+        }
+        change!(db, api_keys::set_expiry, &id, None, LATER);
+        assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id), Some(None));
+        change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", LATER);
+        assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id), None, "revoked is not found");
+    }
+
+    async fn a_revoked_key_is_a_tombstone_and_is_revoked_once(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let other = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &[], START).await;
+        assert_eq!(change!(db, api_keys::revoke, &other.environment, &id, "deleted", LATER), None);
+        let version = change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", EARLIER);
+        assert_eq!(version, Some(Version(START.as_millis() + 1)));
+        assert_eq!(change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", LATER), None);
+        assert_eq!(ask!(db, api_keys::get, &tenant.environment, &id), None);
+        let tombstone = ask!(db, api_keys::by_digest, &tenant.environment, &Digest::of("key")).unwrap();
+        let revoked = tombstone.into_record(START).revoked.unwrap();
+        assert_eq!((revoked.at, revoked.reason.as_str()), (EARLIER, "deleted"));
+    }
+
+    async fn an_organization_takes_its_keys_with_it_and_no_others(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let first = tenant.api_key(&db, "first", &[], START).await;
+        let second = tenant.api_key(&db, "second", &[], START.plus_millis(1)).await;
+        let gone = tenant.api_key(&db, "gone before", &[], START).await;
+        change!(db, api_keys::revoke, &tenant.environment, &gone, "deleted", START);
+        let neighbour = organization(&tenant.environment, START);
+        tenant.add(&db, &neighbour).await;
+        let next_door = Tenant { organization: neighbour.id, ..Tenant::new(&db, START).await };
+        let next_door = Tenant { environment: tenant.environment.clone(), creator: tenant.creator.clone(), ..next_door };
+        let spared = next_door.api_key(&db, "spared", &[], START).await;
+
+        let mut revoked =
+            change!(db, api_keys::revoke_all_of_organization, &tenant.environment, &tenant.organization, "why", EARLIER);
+        revoked.sort_by(|a, b| a.id.cmp(&b.id));
+        assert_eq!(revoked, [changed(&first, START.as_millis() + 1), changed(&second, START.as_millis() + 2)]);
+        assert_eq!(ask!(db, api_keys::get, &tenant.environment, &first), None);
+        assert!(ask!(db, api_keys::get, &tenant.environment, &spared).is_some());
+        let before = ask!(db, api_keys::by_digest, &tenant.environment, &Digest::of("gone before")).unwrap();
+        assert_eq!(before.revoked_reason.as_deref(), Some("deleted"));
+        let again =
+            change!(db, api_keys::revoke_all_of_organization, &tenant.environment, &tenant.organization, "why", LATER);
+        assert_eq!(again, []);
+    }
+
+    async fn a_permission_is_taken_wherever_it_stands(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let other = Tenant::new(&db, START).await;
+        let cases: [(&[&str], &[&str]); 7] = [
+            (&["a", "b", "c"], &["b", "c"]),
+            (&["b", "a", "c"], &["b", "c"]),
+            (&["b", "c", "a"], &["b", "c"]),
+            (&["a"], &[]),
+            // Slugs that hold the other's text.
+            (&["aa", "a:b", "b.a", "*a"], &["aa", "a:b", "b.a", "*a"]),
+            (&["b:a", "a", "a:b"], &["b:a", "a:b"]),
+            (&[], &[]),
+        ];
+        let mut ids = vec![];
+        for (number, (held, _)) in cases.iter().enumerate() {
+            ids.push(tenant.api_key(&db, &number.to_string(), held, START).await);
+        }
+        let elsewhere = other.api_key(&db, "elsewhere", &["a"], START).await;
+        let revoked = tenant.api_key(&db, "revoked", &["a"], START).await;
+        change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
+
+        let changed = change!(db, api_keys::remove_permission, &tenant.environment, "a", EARLIER);
+        assert_eq!(changed.len(), 5);
+        for (number, (held, left)) in cases.iter().enumerate() {
+            assert_eq!(permissions(&db, &tenant, &ids[number]).await, *left, "of {held:?}");
+            let expected = START.as_millis() + i64::from(held.len() != left.len());
+            assert_eq!(version(&db, &tenant, &number.to_string()).await, Version(expected), "of {held:?}");
+        }
+        assert_eq!(permissions(&db, &other, &elsewhere).await, ["a"]);
+        assert_eq!(version(&db, &tenant, "revoked").await, Version(START.as_millis() + 1), "a tombstone stays as it is");
+    }
+
+    async fn a_list_shows_what_the_organization_has_and_is_not_revoked(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let other = Tenant::new(&db, START).await;
+        let first = tenant.api_key(&db, "first", &[], START).await;
+        let second = tenant.api_key(&db, "second", &[], START.plus_millis(1)).await;
+        let revoked = tenant.api_key(&db, "revoked", &[], START.plus_millis(2)).await;
+        change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
+        other.api_key(&db, "other", &[], START).await;
+        let list = async |newest_first| {
+            let request = PageRequest { limit: 10, newest_first, position: Position::Start };
+            let page = ask!(db, api_keys::list_of_organization, &tenant.environment, &tenant.organization, &request);
+            page.items.into_iter().map(|key| key.id).collect::<Vec<_>>()
+        };
+        assert_eq!(list(false).await, [first.clone(), second.clone()]);
+        assert_eq!(list(true).await, [second, first]);
+        let request = PageRequest { limit: 10, newest_first: true, position: Position::Start };
+        let foreign = ask!(db, api_keys::list_of_organization, &other.environment, &tenant.organization, &request);
+        assert_eq!(foreign.items, []);
+    }
+
+    async fn a_walk_by_id_meets_every_key_once_tombstones_too(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let mut ids = vec![];
+        for number in 0..5 {
+            ids.push(tenant.api_key(&db, &number.to_string(), &[], START.plus_millis(number)).await);
+        }
+        change!(db, api_keys::revoke, &tenant.environment, &ids[2], "deleted", START);
+        let (mut cursor, mut met) = (String::new(), vec![]);
+        loop {
+            let page = ask!(db, api_keys::after, &cursor, 2);
+            let Some(last) = page.last() else { break };
+            cursor = last.id.to_string();
+            met.extend(page.into_iter().map(|key| key.id));
+        }
+        assert_eq!(met, ids);
+    }
+}

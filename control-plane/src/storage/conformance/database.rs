@@ -1,0 +1,95 @@
+use std::{collections::BTreeSet, fs, path::Path};
+
+use super::*;
+use crate::storage::{
+    Db, environments, organizations,
+    testing::{Tenant, conformance, execute},
+};
+
+fn migrations(database: &str) -> BTreeSet<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|file| (file.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(file).unwrap()))
+        .collect()
+}
+
+/// Comments and spaces aside, and the few words that must differ.
+fn normalised(sql: &str) -> String {
+    let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+    words.join(" ").replace(" COLLATE \"C\"", "").replace("BYTEA", "BLOB")
+}
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let (sqlite, postgres) = (migrations("sqlite"), migrations("postgres"));
+    assert!(!sqlite.is_empty());
+    let names = |files: &BTreeSet<(String, String)>| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&sqlite), names(&postgres));
+    for ((name, of_sqlite), (_, of_postgres)) in sqlite.iter().zip(&postgres) {
+        assert_eq!(normalised(of_sqlite), normalised(of_postgres), "{name}");
+    }
+}
+
+/// Ids compare by their bytes in SQLite. In Postgres that is said column by column.
+#[test]
+fn every_id_of_postgres_compares_by_its_bytes() {
+    for (name, sql) in migrations("postgres") {
+        let ids = sql.lines().filter(|line| {
+            line.split_whitespace().next().is_some_and(|column| column == "id" || column.ends_with("_id"))
+        });
+        for line in ids {
+            assert!(line.contains("COLLATE \"C\""), "{name}: {line}");
+        }
+    }
+}
+
+conformance! {
+    async fn migrating_twice_is_migrating_once(db: Db) {
+        assert!(db.is_migrated().await.unwrap());
+        db.migrate().await.unwrap();
+        assert!(db.is_migrated().await.unwrap());
+    }
+
+    async fn a_database_that_lacks_migrations_says_so(db: Db) {
+        execute(&db, "DELETE FROM _sqlx_migrations").await;
+        assert!(!db.is_migrated().await.unwrap());
+        execute(&db, "DROP TABLE _sqlx_migrations").await;
+        assert!(!db.is_migrated().await.unwrap());
+    }
+
+    async fn a_transaction_that_is_not_committed_never_was(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let mut transaction = db.write().await.unwrap();
+        organizations::delete(transaction.conn(), &tenant.environment, &tenant.organization, START).await.unwrap();
+        drop(transaction);
+        assert!(ask!(db, organizations::get, &tenant.environment, &tenant.organization).is_some());
+    }
+
+    /// Under a plain BEGIN, most of these fail on SQLite; without the lock, most are lost on Postgres.
+    async fn twenty_that_read_and_then_write_at_once_all_succeed(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let one = async || {
+            let mut transaction = db.write().await.unwrap();
+            let locked = organizations::lock(transaction.conn(), &tenant.environment, &tenant.organization).await;
+            let mut organization = locked.unwrap().unwrap();
+            organization.name.push('+');
+            assert!(organizations::update(transaction.conn(), &organization).await.unwrap());
+            transaction.commit().await.unwrap();
+        };
+        futures::future::join_all((0..20).map(|_| one())).await;
+        let organization = ask!(db, organizations::get, &tenant.environment, &tenant.organization).unwrap();
+        assert_eq!(organization.name, format!("Acme{}", "+".repeat(20)));
+    }
+
+    async fn readers_are_not_held_up_by_a_writer(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let mut transaction = db.write().await.unwrap();
+        organizations::delete(transaction.conn(), &tenant.environment, &tenant.organization, START).await.unwrap();
+        assert!(ask!(db, organizations::get, &tenant.environment, &tenant.organization).is_some());
+        assert!(ask!(db, environments::any));
+        transaction.commit().await.unwrap();
+        assert!(ask!(db, organizations::get, &tenant.environment, &tenant.organization).is_none());
+    }
+}

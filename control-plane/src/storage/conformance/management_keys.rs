@@ -1,0 +1,62 @@
+use shared::{digest::Digest, id::ManagementKeyId, record::Version};
+
+use super::*;
+use crate::{
+    clock::Clock,
+    keys,
+    storage::{
+        Db, management_keys,
+        outbox::{self, Kind},
+        testing::{Tenant, conformance},
+    },
+};
+
+async fn create(db: &Db, tenant: &Tenant, name: &str, now: Timestamp) -> (ManagementKeyId, Digest) {
+    let clock = Clock::from_fn(move || now);
+    let mut transaction = db.write().await.unwrap();
+    let scopes = ["api_keys:read".to_owned(), "api_keys:write".to_owned()];
+    let key = keys::create_management_key(&mut transaction, &tenant.environment, name, &scopes, &clock).await.unwrap();
+    transaction.commit().await.unwrap();
+    (key.id, Digest::of(key.text.expose()))
+}
+
+conformance! {
+    async fn a_key_is_found_by_its_digest_with_its_environment(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let (id, digest) = create(&db, &tenant, "Back end", START).await;
+        let key = ask!(db, management_keys::by_digest, &digest).unwrap();
+        assert_eq!((&key.id, key.name.as_str(), key.version), (&id, "Back end", Version::first(START)));
+        assert_eq!(key.scopes.0, ["api_keys:read", "api_keys:write"]);
+        assert_eq!(key.prefixes.0, ["lk_test".parse().unwrap()]);
+        assert_eq!(ask!(db, management_keys::by_digest, &Digest::of("another")), None);
+        assert_eq!(ask!(db, outbox::waiting, &[id.as_str()]), [id.as_str()]);
+    }
+
+    async fn a_revoked_key_stays_as_a_tombstone_and_is_revoked_once(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let (id, digest) = create(&db, &tenant, "Back end", START).await;
+        // The clock was turned back since; the version does not follow it.
+        let earlier = START.plus_millis(-1000);
+        let version = change!(db, management_keys::revoke, &id, "revoked_by_operator", earlier);
+        assert_eq!(version, Some(Version(START.as_millis() + 1)));
+        assert_eq!(change!(db, management_keys::revoke, &id, "again", START), None);
+        let key = ask!(db, management_keys::by_digest, &digest).unwrap();
+        assert_eq!((key.revoked_at, key.revoked_reason.as_deref()), (Some(earlier), Some("revoked_by_operator")));
+        assert!(key.into_record(START).revoked.is_some());
+    }
+
+    async fn keys_are_listed_oldest_first_each_in_its_environment(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let other = Tenant::new(&db, START).await;
+        let (second, _) = create(&db, &tenant, "second", START.plus_millis(1)).await;
+        let (third, _) = create(&db, &tenant, "third", START.plus_millis(2)).await;
+        let ids = |keys: Vec<management_keys::ManagementKey>| keys.into_iter().map(|key| key.id).collect::<Vec<_>>();
+        let listed = ids(ask!(db, management_keys::list, &tenant.environment));
+        assert_eq!(listed, [tenant.creator.clone(), second.clone(), third.clone()]);
+        assert_eq!(ids(ask!(db, management_keys::list, &other.environment)), std::slice::from_ref(&other.creator));
+        assert_eq!(ids(ask!(db, management_keys::after, second.as_str(), 10)), [third]);
+        assert_eq!(ids(ask!(db, management_keys::after, "", 2)).len(), 2);
+        assert_eq!(ask!(db, outbox::backlog, START).depth, 4);
+        assert_eq!(Kind::EVERY[0], Kind::ManagementKey);
+    }
+}
