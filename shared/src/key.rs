@@ -5,6 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
+use crc::{CRC_32_ISO_HDLC, Crc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const RANDOM_LENGTH: usize = 32;
 const CHECKSUM_LENGTH: usize = 6;
 const PREFIX_MAX_LENGTH: usize = 24;
+
+/// CRC-32 as in gzip.
+static CRC_32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// The longest text that any key can have, imported ones included.
 pub const MAX_LENGTH: usize = 512;
@@ -167,34 +171,13 @@ fn push_random(text: &mut String, entropy: &mut impl Entropy) {
 }
 
 fn checksum(text: &str) -> [u8; CHECKSUM_LENGTH] {
-    let mut rest = crc32(text.as_bytes()) as usize;
+    let mut rest = CRC_32.checksum(text.as_bytes()) as usize;
     let mut digits = [ALPHABET[0]; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {
         *digit = ALPHABET[rest % ALPHABET.len()];
         rest /= ALPHABET.len();
     }
     digits
-}
-
-/// CRC-32 as in gzip. The crates that do this faster carry a table of 16 KB, a tenth of all that a Worker may weigh.
-fn crc32(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0xEDB8_8320;
-    const BYTES: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut byte = 0;
-        while byte < table.len() {
-            let mut rest = byte as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                rest = (rest >> 1) ^ (POLYNOMIAL * (rest & 1));
-                bit += 1;
-            }
-            table[byte] = rest;
-            byte += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(u32::MAX, |crc, byte| (crc >> 8) ^ BYTES[usize::from(crc as u8 ^ byte)])
 }
 
 /// The text is not of the shape of a key: mistyped, cut short, or something else altogether.

@@ -1,4 +1,8 @@
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    time::Duration,
+};
 
 use anyhow::bail;
 use reqwest::{StatusCode, Url};
@@ -40,23 +44,28 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     }
 }
 
+/// Prints what was found. If nobody reads it any more, the exit code still tells.
 #[derive(Default)]
 struct Findings {
     wrong: usize,
 }
 
 impl Findings {
+    fn say(&self, line: impl Display) {
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+
     fn well(&self, what: impl Display) {
-        println!("✓ {what}");
+        self.say(format_args!("✓ {what}"));
     }
 
     fn note(&self, what: impl Display) {
-        println!("· {what}");
+        self.say(format_args!("· {what}"));
     }
 
     fn wrong(&mut self, what: impl Display, what_to_do: impl Display) {
         self.wrong += 1;
-        println!("✗ {what}\n  → {what_to_do}");
+        self.say(format_args!("✗ {what}\n  → {what_to_do}"));
     }
 }
 
@@ -111,7 +120,7 @@ async fn contents(db: &Db, has_edge: bool, findings: &mut Findings) -> storage::
     for environment in environments {
         let keys = management_keys::list(reader.conn(), &environment.id).await?;
         let active = keys.iter().filter(|key| key.revoked_at.is_none()).count();
-        let what = format!("environment {} ({}): {active} management keys", environment.id, environment.name);
+        let what = format!("environment {} ({}), active management keys: {active}", environment.id, environment.name);
         if active > 0 {
             findings.well(what);
         } else {
@@ -132,7 +141,7 @@ fn outbox_is_moving(backlog: outbox::Backlog, now: Timestamp, findings: &mut Fin
         return;
     };
     let seconds = (now.as_millis() - oldest.as_millis()) / 1000;
-    let what = format!("{} changes wait to be published, the oldest for {seconds} s", backlog.depth);
+    let what = format!("changes that wait to be published: {}, the oldest for {seconds} s", backlog.depth);
     if seconds < STUCK_AFTER {
         findings.well(what);
     } else {

@@ -11,7 +11,7 @@ use crate::{
         flush::Flusher,
         kv::Kv,
         sync,
-        verify::{Comparison, Report},
+        verify::{Comparison, Difference, Report},
     },
     storage::Db,
 };
@@ -75,30 +75,30 @@ async fn verify(edge: EdgeConfig, db: &Db) -> anyhow::Result<()> {
     let comparison = Comparison { db, clock: &clock, kv: &kv, secrets: &edge.secrets };
     let report = comparison.run(|looked_at| progress.set(looked_at)).await?;
     progress.finish();
-    print(&report);
+    print!("{}", table(&report));
     if report.is_clean() {
         return Ok(());
     }
     bail!("{}", advice(&report));
 }
 
-fn print(report: &Report) {
+fn table(report: &Report) -> String {
     let mut rows = vec![
-        ("keys in the database".to_owned(), report.keys, String::new()),
-        ("records at the edge".to_owned(), report.records, String::new()),
-        ("waiting to be published".to_owned(), report.waiting, String::new()),
+        ("keys in the database", report.keys, String::new()),
+        ("records at the edge", report.records, String::new()),
+        ("waiting to be published", report.waiting, String::new()),
     ];
-    for (name, difference) in report.differences() {
-        let more = if usize::try_from(difference.count).is_ok_and(|count| count > difference.examples.len()) {
-            ", …"
-        } else {
-            ""
-        };
-        rows.push((name.to_owned(), difference.count, format!("{}{more}", difference.examples.join(", "))));
+    rows.extend(report.differences().map(|(name, difference)| (name, difference.count, examples(difference))));
+    let lines = rows.into_iter().map(|(name, count, examples)| format!("{name:<24} {count:>10}  {examples}"));
+    lines.map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn examples(difference: &Difference) -> String {
+    let mut examples = difference.examples.clone();
+    if usize::try_from(difference.count).is_ok_and(|count| count > examples.len()) {
+        examples.push("…".to_owned());
     }
-    for (name, count, examples) in rows {
-        println!("{}", format!("{name:<24} {count:>10}  {examples}").trim_end());
-    }
+    examples.join(", ")
 }
 
 /// What to do about each difference that there is.
