@@ -13,7 +13,7 @@ use tests::{
     calls::{Key, a_key_that_was_never_made},
     database::Database,
     edge::Edge,
-    http::Answer,
+    http::{Answer, Client},
     stack::{Caller, Stack},
     wait::eventually,
 };
@@ -194,15 +194,22 @@ fn everything_else_is_passed_on_as_it_is() {
     assert_eq!(first["data"][0]["id"], *organizations[0]);
 }
 
+/// The refusal is sent long before the upload ends. It must arrive nevertheless, whoever stands between.
 #[test]
-fn a_large_upload_is_passed_on_and_refused_by_the_control_plane() {
+fn a_large_upload_is_refused_with_words_and_not_with_a_broken_connection() {
+    const TIMES: usize = 8;
     let Some(stack) = Stack::shared() else { return };
     let caller = stack.caller();
     let large = json!({"name": "a".repeat(4_000_000)}).to_string();
-    let answer = caller.edge.send("POST", "/organizations", Some(large.as_bytes()));
-    assert_eq!(answer.error(413), "payload_too_large");
-    // Neither of the two is any the worse for it.
-    let _ = caller.edge.create_organization();
+    for client in [&caller.control_plane, &caller.edge] {
+        let upload = |client: &Client, path: &str| client.send("POST", path, Some(large.as_bytes()));
+        for _ in 0..TIMES {
+            assert_eq!(upload(client, "/organizations").error(413), "payload_too_large");
+            assert_eq!(upload(client, "/nowhere").error(404), "not_found");
+            assert_eq!(upload(&client.with_token("garbage"), "/organizations").error(401), "unauthorized");
+        }
+        let _ = client.create_organization();
+    }
 }
 
 #[test]

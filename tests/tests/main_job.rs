@@ -43,7 +43,8 @@ impl Dev {
     fn start(data: &Path, database: Option<&Database>) -> Option<Self> {
         let (_, mark) = (parts::node_programs()?, Mark::new()?);
         let mut command = xtask(&["dev", "--json", "--control-plane-port", "0", "--edge-port", "0"]);
-        command.arg("--data-dir").arg(data);
+        // Verbose, so that a test that fails shows the logs.
+        command.args(["--verbose", "--data-dir"]).arg(data);
         if let Some(database) = database {
             command.args(["--database-url", &database.url()]);
         }
@@ -198,24 +199,35 @@ fn the_main_job_on_postgres() {
 }
 
 #[test]
-fn two_copies_run_side_by_side_and_each_ends_with_its_children() {
+fn two_copies_run_side_by_side() {
     let (of_one, of_two) = (folder(), folder());
     let Some(mut one) = Dev::start(of_one.path(), None) else { return };
     let Some(mut two) = Dev::start(of_two.path(), None) else { return };
     assert!(one.is_accepted(&one.announced("api_key")) && two.is_accepted(&two.announced("api_key")));
     assert!(!two.is_accepted(&one.announced("api_key")) && !one.is_accepted(&two.announced("api_key")));
 
-    let busy = Finished::of(
-        Process::start("a third", &mut xtask(&["dev", "--data-dir", of_one.path().to_str().unwrap()])),
-        END,
-    );
-    assert!(busy.failure().contains("--data-dir"));
+    let mut third = xtask(&["dev", "--data-dir", of_one.path().to_str().unwrap()]);
+    assert!(Finished::of(Process::start("a third on the same data", &mut third), END).failure().contains("--data-dir"));
 
-    one.kill_child("latchkey serve");
-    one.fails_naming("control plane");
+    one.interrupt();
     assert!(two.is_accepted(&two.announced("api_key")), "the other copy goes on");
-    two.kill_child("workerd serve");
-    two.fails_naming("wrangler dev");
+    two.interrupt();
+}
+
+#[test]
+fn when_a_child_is_killed_it_is_named_and_nothing_is_left() {
+    let data = folder();
+    let children = [
+        ("latchkey serve", "control plane"),
+        // What was started, which cannot end what it has started any more; and what that has started.
+        (".bin/wrangler dev", "wrangler dev"),
+        ("workerd serve", "wrangler dev"),
+    ];
+    for (child, name) in children {
+        let Some(mut dev) = Dev::start(data.path(), None) else { return };
+        dev.kill_child(child);
+        dev.fails_naming(name);
+    }
 }
 
 #[test]

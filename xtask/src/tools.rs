@@ -27,15 +27,16 @@ pub fn missing_node() -> Result<Option<String>> {
         "install Node {OLDEST_NODE} or newer with npm: https://nodejs.org, `apt-get install nodejs npm`, or `brew install node`"
     );
     let version = |program: &str| children::capture(program, cargo::command(program)?.arg("--version"));
-    let Ok(node) = version("node") else {
-        return Ok(Some(format!("Node is missing; {advice}")));
+    let node = match version("node") {
+        Ok(node) => node,
+        Err(cause) => return Ok(Some(format!("Node does not run ({cause:#}); {advice}"))),
     };
     let major = node.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < OLDEST_NODE) {
         return Ok(Some(format!("Node {} is too old; {advice}", node.trim())));
     }
-    if version("npm").is_err() {
-        return Ok(Some(format!("npm is missing; {advice}")));
+    if let Err(cause) = version("npm") {
+        return Ok(Some(format!("npm does not run ({cause:#}); {advice}")));
     }
     children::go_on()?;
     Ok(None)

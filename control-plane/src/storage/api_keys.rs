@@ -260,7 +260,8 @@ pub async fn revoke(
         .fetch_optional(c).await)
 }
 
-/// Revokes every key of an organization, and returns which, with their new versions.
+/// Revokes every key of an organization, and returns which, with their new versions. Both bulk changes lock their keys in
+/// the order of their ids, so that they never wait for each other.
 pub async fn revoke_all_of_organization(
     conn: Conn<'_>,
     environment: &EnvironmentId,

@@ -49,9 +49,13 @@ pub(crate) use conformance;
 /// A new SQLite database, which is there as long as its folder.
 pub(crate) async fn sqlite() -> (Db, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let db = Db::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
+    let db = Db::open(&sqlite_url(&folder)).await.unwrap();
     db.migrate().await.unwrap();
     (db, folder)
+}
+
+pub(crate) fn sqlite_url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("test.db").display())
 }
 
 /// Runs a test on a new database of the server that `LATCHKEY_TEST_POSTGRES` names, if it names one.
