@@ -2,7 +2,7 @@
 //!
 //! Each child leads its own process group, so that whatever it starts (wrangler starts workerd and esbuild) is ended with
 //! it. A [`Child`] ends its group when it is dropped, so every way out of a command, `?` included, cleans up. The
-//! [`watchdog`](crate::watchdog) covers the one case in which nothing is dropped: that xtask itself is killed.
+//! [`watchdog`] covers the one case in which nothing is dropped: that xtask itself is killed.
 
 use std::{
     fs::File,

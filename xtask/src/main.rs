@@ -1,6 +1,6 @@
 //! The commands of the README: `cargo xtask dev`, `cargo xtask test`, `cargo xtask build-edge`.
 //!
-//! Start at [`dev`] or [`test`]; both are a list of steps. What they share: [`children`] (no process outlives us),
+//! Start at [`dev`] or [`mod@test`]; both are a list of steps. What they share: [`children`] (no process outlives us),
 //! [`build_edge`] (the Worker), [`tools`] (what has to be installed), [`postgres`] (a throw-away cluster).
 
 mod build_edge;

@@ -54,16 +54,16 @@ async fn sync(edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::
     let mut progress = Progress::new("Writing keys", Some(start.keys));
     let rebuilt = sync::run(db, &clock, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
     progress.finish();
-    println!("Queued {} keys and wrote {} records.", rebuilt.queued, rebuilt.written);
+    print_line!("Queued {} keys and wrote {} records.", rebuilt.queued, rebuilt.written);
     if rebuilt.written < rebuilt.queued {
-        println!("`latchkey serve`, which runs beside it, wrote others of them.");
+        print_line!("`latchkey serve`, which runs beside it, wrote others of them.");
     }
     if rebuilt.waiting > 0 {
-        println!("{} records still wait to be written; `latchkey serve` does so.", rebuilt.waiting);
+        print_line!("{} records still wait to be written; `latchkey serve` does so.", rebuilt.waiting);
     }
     if prune {
         let removed = sync::prune(db, flusher.kv()).await?;
-        println!("Removed {removed} records that the database does not know.");
+        print_line!("Removed {removed} records that the database does not know.");
     }
     Ok(())
 }

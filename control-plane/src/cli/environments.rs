@@ -53,10 +53,10 @@ async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) ->
     let environment = keys::create_environment(transaction.conn(), name, prefix, &Clock::system()).await?;
     transaction.commit().await?;
     if json {
-        println!("{}", to_json(&environment));
+        print_line!("{}", to_json(&environment));
     } else {
-        println!("Made the environment {}.", environment.id);
-        println!(
+        print_line!("Made the environment {}.", environment.id);
+        print_line!(
             "Give your back end a key for it: latchkey management-keys create --environment {} --name \"Back end\"",
             environment.id
         );
@@ -67,11 +67,11 @@ async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) ->
 async fn list(db: &Db, json: bool) -> anyhow::Result<()> {
     let environments = environments::list(db.read().await?.conn()).await?;
     if json {
-        println!("{}", environments.iter().map(to_json).collect::<serde_json::Value>());
+        print_line!("{}", environments.iter().map(to_json).collect::<serde_json::Value>());
         return Ok(());
     }
     for Environment { id, name, key_prefix, .. } in environments {
-        println!("{id}  {key_prefix}_…  {name}");
+        print_line!("{id}  {key_prefix}_…  {name}");
     }
     Ok(())
 }

@@ -63,12 +63,12 @@ async fn create(db: &Db, environment: &EnvironmentId, name: &str, scopes: &[Stri
     let key = keys::create_management_key(&mut transaction, environment, name, scopes, &Clock::system()).await?;
     transaction.commit().await?;
     if json {
-        println!(
+        print_line!(
             "{}",
             json!({"id": key.id, "value": key.text.expose(), "environment_id": environment, "scopes": scopes})
         );
     } else {
-        println!("Made the management key {}, shown this once: {}", key.id, key.text.expose());
+        print_line!("Made the management key {}, shown this once: {}", key.id, key.text.expose());
     }
     Ok(())
 }
@@ -76,12 +76,12 @@ async fn create(db: &Db, environment: &EnvironmentId, name: &str, scopes: &[Stri
 async fn list(db: &Db, environment: &EnvironmentId, json: bool) -> anyhow::Result<()> {
     let keys = management_keys::list(db.read().await?.conn(), environment).await?;
     if json {
-        println!("{}", keys.iter().map(to_json).collect::<serde_json::Value>());
+        print_line!("{}", keys.iter().map(to_json).collect::<serde_json::Value>());
         return Ok(());
     }
     for key in keys {
         let state = if key.revoked_at.is_some() { "revoked" } else { "active" };
-        println!("{}  {}  {state}  {}  {}", key.id, key.obfuscated_value, key.scopes.0.join(","), key.name);
+        print_line!("{}  {}  {state}  {}  {}", key.id, key.obfuscated_value, key.scopes.0.join(","), key.name);
     }
     Ok(())
 }
@@ -105,6 +105,6 @@ async fn revoke(db: &Db, id: &ManagementKeyId) -> anyhow::Result<()> {
     };
     outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, now).await?;
     transaction.commit().await?;
-    println!("Revoked {id}.");
+    print_line!("Revoked {id}.");
     Ok(())
 }

@@ -2,6 +2,6 @@ use crate::storage::Db;
 
 pub(super) async fn run(db: &Db) -> anyhow::Result<()> {
     db.migrate().await?;
-    println!("The database is up to date.");
+    print_line!("The database is up to date.");
     Ok(())
 }

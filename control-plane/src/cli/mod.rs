@@ -1,5 +1,12 @@
 //! The commands of `latchkey`. Results go to standard output, logs and progress to standard error.
 
+/// Prints a line of results, or returns with the error. `println!` panics when nobody reads any more, as after `| head`.
+macro_rules! print_line {
+    ($($text:tt)*) => {
+        std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)))?
+    };
+}
+
 mod doctor;
 mod edge;
 mod environments;
@@ -26,7 +33,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "latchkey", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// Read settings from this file (TOML). Each can also be set in the environment, as LATCHKEY_<NAME>.
+    /// Read settings from this file (TOML). Each can also be set in the environment, as LATCHKEY_LISTEN for `listen`.
     #[arg(long, global = true, value_name = "FILE", env = "LATCHKEY_CONFIG")]
     config: Option<PathBuf>,
 

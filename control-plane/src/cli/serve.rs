@@ -31,7 +31,7 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
     greet_first_run(&app).await?;
-    println!("Latchkey is listening on http://{}", listener.local_addr()?);
+    print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
     let publisher = tokio::spawn(publisher::run(flusher, app.clone(), stopped));
@@ -77,7 +77,7 @@ async fn greet_first_run(app: &App) -> anyhow::Result<()> {
     let key =
         keys::create_management_key(&mut transaction, &environment.id, "First key", &everything, &app.clock).await?;
     transaction.commit().await?;
-    println!("This is the first run: made the environment {}.", environment.id);
-    println!("Its management key, shown this once: {}", key.text.expose());
+    print_line!("This is the first run: made the environment {}.", environment.id);
+    print_line!("Its management key, shown this once: {}", key.text.expose());
     Ok(())
 }

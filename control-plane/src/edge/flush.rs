@@ -20,7 +20,7 @@
 //! process starts it need not wait for the claims of the one before.
 //!
 //! This assumes that a write lands within [`SETTLE`] of its claim or never, by the clocks of all processes. It is sent
-//! within [`SEND_WITHIN`], and after [`kv::TIMEOUT`] the client gives up; the other 20 seconds are left to the network
+//! within `SEND_WITHIN`, and after [`kv::TIMEOUT`] the client gives up; the other 20 seconds are left to the network
 //! and to the difference of clocks.
 
 use std::{collections::HashSet, time::Duration};

@@ -5,6 +5,12 @@ use super::Conn;
 /// A SQLite transaction that will write says so at once. Otherwise two of them can both read, and then one must fail.
 pub const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
 
+/// Whether SQLite says that somebody else has the file. <https://www.sqlite.org/rescode.html#busy>
+pub fn is_sqlite_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: &str = "5";
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == SQLITE_BUSY)
+}
+
 impl Conn<'_> {
     /// Chooses between two texts that ask the same question.
     pub(super) const fn either(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {

@@ -1,7 +1,7 @@
 //! Storage: every SQL text of the server, one text for each question, on SQLite and on Postgres.
 //!
 //! A question is a function that takes a [`Conn`]. "Not found" is `Ok(None)`; what it means is for the caller to say.
-//! What only one of the two databases understands is in [`dialect`].
+//! What only one of the two databases understands is in `dialect.rs`.
 
 use std::{path::Path, str::FromStr, time::Duration};
 
@@ -108,7 +108,12 @@ impl Db {
     /// Brings the tables to the state that this version of the server needs.
     pub async fn migrate(&self) -> anyhow::Result<()> {
         match self {
-            Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await?,
+            // In one transaction, because nothing else keeps two processes from migrating one file at once.
+            Self::Sqlite { writer, .. } => {
+                let mut transaction = writer.begin_with(dialect::SQLITE_BEGIN).await?;
+                SQLITE_MIGRATIONS.run(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
             Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
         }
         Ok(())
@@ -206,9 +211,23 @@ async fn open_sqlite(url: &str) -> anyhow::Result<Db> {
         .disable_statement_logging();
     make_folder(options.get_filename())?;
     let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE);
-    let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+    let writer = first_connection(|| pool().max_connections(1).connect_with(options.clone())).await?;
     let readers = pool().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
     Ok(Db::Sqlite { readers, writer })
+}
+
+/// Connects to a file that another process may be switching to WAL at this moment. That is the one lock for which SQLite
+/// does not wait by itself.
+async fn first_connection<F: Future<Output = Result<SqlitePool>>>(connect: impl Fn() -> F) -> Result<SqlitePool> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut left = PATIENCE.as_millis() / PAUSE.as_millis();
+    loop {
+        match connect().await {
+            Err(error) if dialect::is_sqlite_busy(&error) && left > 0 => left -= 1,
+            outcome => return outcome,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 fn make_folder(file: &Path) -> std::io::Result<()> {
