@@ -1,6 +1,11 @@
 //! Request bodies.
 
-use axum::{body::Bytes, extract::FromRequest, extract::Request};
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+};
+use futures::stream;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use shared::{error::ApiError, json};
 
@@ -9,6 +14,8 @@ use crate::app::App;
 
 /// The longest body that any route reads. The largest honest one is an organization with 50 entries of metadata.
 pub const LIMIT: usize = 128 * 1024;
+/// The longest body that is read to its end only to be refused in good order.
+const DISCARD_LIMIT: usize = 32 * 1024 * 1024;
 
 /// A JSON body. Fields that we do not know are ignored, so that newer clients work.
 #[derive(Debug)]
@@ -39,14 +46,45 @@ impl<T: DeserializeOwned> FromRequest<App> for OptionalJsonBody<T> {
 /// Reads a body, and no more of it than the limit.
 pub async fn read(request: Request, limit: usize) -> Result<Bytes, Error> {
     axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
-        let too_long =
-            std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if too_long {
+        if is_too_long(&error) {
             ApiError::too_large(limit).into()
         } else {
             Error::bad_request("incomplete_body", "The request body ended early.")
         }
     })
+}
+
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
+}
+
+/// Takes in the whole body before anything is answered. Most clients, and the proxies before us, read no answer while they
+/// are sending, so one that is given earlier is lost to them, with the connection. A handler that reads a body that is too
+/// long meets the error as if it had read it itself.
+pub async fn take_in(request: Request) -> Request {
+    let (parts, mut body) = request.into_parts();
+    let taken = Limited::new(&mut body, LIMIT).collect().await;
+    let body = match taken {
+        Ok(whole) => Body::from(whole.to_bytes()),
+        Err(error) => {
+            if is_too_long(error.as_ref()) {
+                discard(body).await;
+            }
+            Body::from_stream(stream::once(async { Err::<Bytes, _>(error) }))
+        }
+    };
+    Request::from_parts(parts, body)
+}
+
+/// Reads on to the end, within reason.
+async fn discard(mut body: Body) {
+    let mut length = LIMIT;
+    while let Some(Ok(frame)) = body.frame().await {
+        length += frame.data_ref().map_or(0, Bytes::len);
+        if length > DISCARD_LIMIT {
+            return;
+        }
+    }
 }
 
 /// Tells a field that was left out (`None`) from one that is null (`Some(None)`).

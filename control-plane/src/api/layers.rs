@@ -11,7 +11,10 @@ use axum::{
 use shared::error::ApiError;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::error::{internal_error, respond};
+use super::{
+    body,
+    error::{internal_error, respond},
+};
 use crate::{app::App, clock::Stopwatch};
 
 /// How long answering a request may take, reading its body included.
@@ -20,6 +23,7 @@ pub const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Puts the layers around the routes, the outermost last.
 pub(super) fn around(router: Router, app: App) -> Router {
     router
+        .layer(middleware::map_request(body::take_in))
         .layer(middleware::from_fn(limit_time))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn_with_state(app, observe))

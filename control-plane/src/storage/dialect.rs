@@ -7,8 +7,10 @@ pub const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Whether SQLite says that somebody else has the file. <https://www.sqlite.org/rescode.html#busy>
 pub fn is_sqlite_busy(error: &sqlx::Error) -> bool {
-    const SQLITE_BUSY: &str = "5";
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == SQLITE_BUSY)
+    const SQLITE_BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    // The low byte is the code, the others say more of it.
+    code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 impl Conn<'_> {
