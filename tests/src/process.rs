@@ -22,7 +22,8 @@ use crate::wait::{Deadline, PAUSE, eventually};
 /// How much of its output is shown when a test fails.
 const SHOWN: usize = 6_000;
 const PATIENCE_WITH_ORPHANS: Duration = Duration::from_secs(2);
-const WATCHDOG: &str = r#"read -r _; kill -KILL -- "-$0""#;
+/// `-s` because to some shells `kill -KILL -- -1` is a mistake.
+const WATCHDOG: &str = r#"read -r _; kill -s KILL -- "-$0""#;
 
 /// A running process and all that it started.
 pub struct Process {
@@ -174,5 +175,44 @@ impl Output {
         while !self.reader.as_ref().is_none_or(JoinHandle::is_finished) && !deadline.is_over() {
             thread::sleep(PAUSE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// Two processes in one group, of which the second says when it is there.
+    fn two_sleepers() -> Process {
+        let mut process =
+            Process::start("two sleepers", Command::new("sh").args(["-c", "sleep 600 & echo; sleep 600"]));
+        process.until(SOON, "it starts", |process| process.stdout().contains('\n').then_some(()));
+        process
+    }
+
+    fn until_gone(group: Pid) {
+        eventually(SOON, "nothing of the group is left", || match signal::killpg(group, None) {
+            Err(_) => Ok(()),
+            Ok(()) => Err("something is"),
+        });
+    }
+
+    #[test]
+    fn what_is_dropped_is_gone_with_all_that_it_started() {
+        let process = two_sleepers();
+        let group = process.group;
+        drop(process);
+        until_gone(group);
+    }
+
+    #[test]
+    fn what_nobody_drops_ends_with_the_program_that_started_it() {
+        let mut process = two_sleepers();
+        // As the system does when we are killed.
+        drop(process.watchdog.stdin.take());
+        assert!(!process.wait(SOON).success());
+        until_gone(process.group);
     }
 }
