@@ -68,6 +68,7 @@ fn stop_on_signal(handle: Handle<SocketAddr>) -> anyhow::Result<impl Future<Outp
 /// An empty database gets an environment and its first management key, which is shown here and never again.
 async fn greet_first_run(app: &App) -> anyhow::Result<()> {
     let mut transaction = app.db.write().await?;
+    environments::lock_all(transaction.conn()).await?;
     if !environments::list(transaction.conn()).await?.is_empty() {
         return Ok(());
     }

@@ -55,6 +55,12 @@ pub async fn list(conn: Conn<'_>) -> Result<Vec<Environment>> {
     on_db!(conn, c => sqlx::query_as(SQL).fetch_all(c).await)
 }
 
+/// Lets nobody else add an environment until the transaction ends. SQLite's writer is alone anyway.
+pub async fn lock_all(conn: Conn<'_>) -> Result<()> {
+    let sql = conn.either("SELECT 1", "LOCK TABLE environments IN SHARE ROW EXCLUSIVE MODE");
+    on_db!(conn, c => sqlx::query(sql).execute(c).await.map(drop))
+}
+
 /// Whether there is any environment. It is the smallest question that needs the tables.
 pub async fn any(conn: Conn<'_>) -> Result<bool> {
     const SQL: &str = "SELECT id FROM environments LIMIT 1";

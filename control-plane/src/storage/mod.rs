@@ -5,8 +5,9 @@
 
 use std::{path::Path, str::FromStr, time::Duration};
 
+use anyhow::Context;
 use sqlx::{
-    ConnectOptions, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -239,6 +240,9 @@ fn make_folder(file: &Path) -> std::io::Result<()> {
 
 async fn open_postgres(url: &str) -> anyhow::Result<Db> {
     let options = PgConnectOptions::from_str(url)?.application_name("latchkey").disable_statement_logging();
+    // A pool would try again until it is out of patience, and then not say why.
+    let first = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options)).await;
+    first.context("it did not answer in time")??.close().await?;
     let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(PATIENCE);
     Ok(Db::Postgres(pool.connect_with(options).await?))
 }
