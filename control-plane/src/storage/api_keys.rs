@@ -10,12 +10,7 @@ use shared::{
 };
 use sqlx::FromRow;
 
-use super::{
-    Conn, JsonText, Page, PageRequest, Result,
-    dialect::{for_update, sql},
-    management_keys::revoked,
-    outbox::Changed,
-};
+use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql, management_keys::revoked, outbox::Changed};
 
 /// A customer's key, with what its record needs of its organization and environment.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -218,10 +213,8 @@ pub async fn lock_expiry(
     environment: &EnvironmentId,
     id: &ApiKeyId,
 ) -> Result<Option<Option<Timestamp>>> {
-    let sql = for_update!(
-        conn,
-        "SELECT expires_at FROM api_keys WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL"
-    );
+    let sql = sql!(conn, "SELECT expires_at FROM api_keys
+        WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL" (for update));
     on_db!(conn, c => sqlx::query_scalar(sql).bind(environment).bind(id).fetch_optional(c).await)
 }
 

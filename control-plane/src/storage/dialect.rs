@@ -23,20 +23,6 @@ impl Conn<'_> {
     }
 }
 
-/// Ends a SELECT whose rows the transaction is going to change. SQLite's writer is alone anyway.
-macro_rules! for_update {
-    ($conn:expr, $sql:literal) => {
-        $conn.either($sql, concat!($sql, " FOR UPDATE"))
-    };
-}
-
-/// Ends a SELECT whose rows must stay as they are until the transaction ends.
-macro_rules! for_share {
-    ($conn:expr, $sql:literal) => {
-        $conn.either($sql, concat!($sql, " FOR SHARE"))
-    };
-}
-
 /// One text, with the words in parentheses put as the database of the connection understands them.
 macro_rules! sql {
     ($conn:expr, $($part:tt)+) => {
@@ -58,9 +44,16 @@ macro_rules! in_sqlite {
     ((for update skip locked)) => {
         ""
     };
+    ((for share)) => {
+        ""
+    };
     // The elements of a JSON array, each in the column `value`.
     ((elements of $parameter:literal)) => {
         concat!("json_each(", $parameter, ")")
+    };
+    // A question for the elements of a JSON array of texts.
+    ((texts of $parameter:literal)) => {
+        concat!("SELECT value FROM json_each(", $parameter, ")")
     };
     ((bytes of hex $hex:literal)) => {
         concat!("unhex(", $hex, ")")
@@ -77,12 +70,18 @@ macro_rules! in_postgres {
     ((for update skip locked)) => {
         " FOR UPDATE SKIP LOCKED"
     };
+    ((for share)) => {
+        " FOR SHARE"
+    };
     ((elements of $parameter:literal)) => {
         concat!("json_array_elements(CAST(", $parameter, " AS json))")
+    };
+    ((texts of $parameter:literal)) => {
+        concat!("SELECT json_array_elements_text(CAST(", $parameter, " AS json))")
     };
     ((bytes of hex $hex:literal)) => {
         concat!("decode(", $hex, ", 'hex')")
     };
 }
 
-pub(super) use {for_share, for_update, in_postgres, in_sqlite, sql};
+pub(super) use {in_postgres, in_sqlite, sql};

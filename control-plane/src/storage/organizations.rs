@@ -10,7 +10,7 @@ use shared::{
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::{Conn, JsonText, Page, PageRequest, Result, dialect::for_share, dialect::for_update};
+use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql};
 
 /// A customer of the product.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -95,15 +95,15 @@ pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationI
 
 /// The organization with this id, locked until the transaction ends, because it is going to be changed.
 pub async fn lock(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<Option<Organization>> {
-    let sql =
-        for_update!(conn, "SELECT * FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL");
+    let sql = sql!(conn, "SELECT * FROM organizations
+        WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL" (for update));
     on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
 }
 
 /// Whether there is this organization; it will be there until the transaction ends.
 pub async fn hold(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<bool> {
-    let sql =
-        for_share!(conn, "SELECT id FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL");
+    let sql = sql!(conn, "SELECT id FROM organizations
+        WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL" (for share));
     let found: Option<OrganizationId> =
         on_db!(conn, c => sqlx::query_scalar(sql).bind(environment).bind(id).fetch_optional(c).await)?;
     Ok(found.is_some())
@@ -130,24 +130,13 @@ pub struct Filter {
 }
 
 macro_rules! list {
-    ($order:literal, $texts_of_json:literal) => {
-        concat!(
+    ($conn:expr, $order:literal) => {
+        sql!($conn,
             "SELECT * FROM organizations o WHERE o.environment_id = $1 AND o.deleted_at IS NULL
              AND ($2 IS NULL OR lower(o.name) LIKE $2 ESCAPE '!')
              AND ($3 IS NULL OR EXISTS (SELECT 1 FROM organization_domains d
-                 WHERE d.environment_id = $1 AND d.organization_id = o.id AND d.domain IN (",
-            $texts_of_json,
-            "))) ",
-            $order
-        )
-    };
-}
-macro_rules! list_on_both {
-    ($conn:expr, $order:literal) => {
-        $conn.either(
-            list!($order, "SELECT value FROM json_each($3)"),
-            list!($order, "SELECT json_array_elements_text($3::json)"),
-        )
+                 WHERE d.environment_id = $1 AND d.organization_id = o.id AND d.domain IN (" (texts of "$3") "))) "
+            $order)
     };
 }
 
@@ -160,9 +149,9 @@ pub async fn list(
 ) -> Result<Page<Organization>> {
     let walk = request.walk();
     let sql = if walk.towards_older {
-        list_on_both!(conn, "AND o.id < $4 ORDER BY o.id DESC LIMIT $5")
+        list!(conn, "AND o.id < $4 ORDER BY o.id DESC LIMIT $5")
     } else {
-        list_on_both!(conn, "AND o.id > $4 ORDER BY o.id LIMIT $5")
+        list!(conn, "AND o.id > $4 ORDER BY o.id LIMIT $5")
     };
     let rows = on_db!(conn, c => sqlx::query_as(sql)
         .bind(environment)

@@ -6,7 +6,7 @@ use shared::{
 };
 use sqlx::FromRow;
 
-use super::{Conn, JsonText, Page, PageRequest, Result};
+use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql};
 
 /// Something that a key can be allowed to do.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -57,11 +57,8 @@ pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, slug: &str) -> Res
 
 /// Which of these slugs there are; they will be there until the transaction ends.
 pub async fn hold(conn: Conn<'_>, environment: &EnvironmentId, slugs: &[String]) -> Result<Vec<String>> {
-    let sql = conn.either(
-        "SELECT slug FROM permissions WHERE environment_id = $1 AND slug IN (SELECT value FROM json_each($2))",
-        "SELECT slug FROM permissions
-         WHERE environment_id = $1 AND slug IN (SELECT json_array_elements_text($2::json)) FOR SHARE",
-    );
+    let sql = sql!(conn, "SELECT slug FROM permissions
+        WHERE environment_id = $1 AND slug IN (" (texts of "$2") ")" (for share));
     on_db!(conn, c => sqlx::query_scalar(sql).bind(environment).bind(JsonText(slugs)).fetch_all(c).await)
 }
 
