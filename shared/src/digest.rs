@@ -91,3 +91,28 @@ impl fmt::Display for KvKey {
         f.write_str(&self.0)
     }
 }
+
+/// What the change feed and the isolates call a KV key, or the scope of many keys: 16 bytes of SHA-256 of its name.
+///
+/// Short, because isolates hold very many. Two names with one place can at worst make each other's keys be refused or
+/// looked up once more; which record is whose is always told by the whole name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub [u8; 16]);
+
+impl Place {
+    /// The place of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let digest = Sha256::digest(name.as_bytes());
+        let mut place = [0; 16];
+        place.copy_from_slice(&digest[..16]);
+        Self(place)
+    }
+}
+
+/// Base64url without padding: 22 characters.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}

@@ -29,6 +29,8 @@ pub mod decide;
 pub mod digest;
 pub mod entropy;
 pub mod error;
+pub mod feed;
+pub mod freshness;
 pub mod id;
 pub mod json;
 pub mod key;

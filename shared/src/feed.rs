@@ -1,0 +1,485 @@
+//! The rules of the change feed: what one Durable Object remembers of recent changes, so that what is stale in KV is known
+//! to be stale.
+//!
+//! An entry is the newest state of one key, or of one *scope*, which is something that many keys depend on. It has a
+//! sequence number of its own, and gets a new one whenever its state changes, so reading all entries beyond a number is
+//! reading all that changed since. The rules here are pure; [`Store`] is where the entries are, which is SQLite in the
+//! Worker and a map in the model.
+//!
+//! | rule | what would go wrong without it |
+//! | --- | --- |
+//! | an older version never replaces a newer one, and nothing replaces a revocation | a late write of one publisher revives what another revoked |
+//! | a change stays for [`KEPT_MILLIS`] | KV serves the state before it, and nobody objects |
+//! | what supersedes a change inherits how long it stays | a change that leaves early takes an earlier narrowing with it |
+//! | only the low end is trimmed, and `trimmed` says up to where | an isolate that was away misses a change |
+//! | a new feed, or one that lost something, is *closed* until it was re-seeded | isolates trust a feed that knows nothing |
+//! | a retired feed answers no poll | isolates of an older deployment trust a feed that hears of nothing any more |
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Timestamp,
+    digest::Place,
+    id::{EnvironmentId, OrganizationId},
+    record::Version,
+};
+
+pub mod wire;
+
+const HOUR: i64 = 60 * 60 * 1000;
+/// R: a record that was sealed longer ago than this is not decided on.
+pub const RECORD_AGE_MILLIS: i64 = 7 * 24 * HOUR;
+/// How long a change stays in the feed: until every record from before it is too old to be decided on, and an hour more
+/// for the difference of clocks and for transactions under way.
+pub const KEPT_MILLIS: i64 = RECORD_AGE_MILLIS + HOUR;
+/// How long a creation stays: longer than KV caches that there was no such key (a minute), and than the publisher takes
+/// to repeat what failed (a minute).
+pub const CREATION_KEPT_MILLIS: i64 = 10 * 60 * 1000;
+/// The most entries. It bounds the memory of an isolate too, which holds one floor for each change.
+pub const ENTRIES_MAX: u64 = 400_000;
+/// The most changes in one append.
+pub const APPEND_MAX: usize = 1_000;
+/// The most entries on one page.
+pub const PAGE_MAX: usize = 10_000;
+
+/// One life of a feed. A feed that is made anew, or that lost something, has another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u32);
+
+/// The order of changes within an epoch.
+pub type Sequence = u64;
+
+/// How far someone has come in a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// In which life of the feed.
+    pub epoch: Epoch,
+    /// Up to which change.
+    pub sequence: Sequence,
+}
+
+/// Whether a feed may be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It knows every change of the last R.
+    Open,
+    /// It is new or lost something, so it grants no lease until it was re-seeded.
+    Closed,
+    /// Another feed took its place.
+    Retired,
+}
+
+/// What a feed knows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Status {
+    /// Its present life.
+    pub epoch: Epoch,
+    /// Whether it may be trusted.
+    pub state: State,
+    /// The number of the last change.
+    pub head: Sequence,
+    /// Every change up to this number may have been removed.
+    pub trimmed: Sequence,
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// There is a new key.
+    Created,
+    /// The key has this version now; older records of it are void.
+    Changed,
+    /// The key is revoked for ever.
+    Revoked,
+    /// Every record of this scope with a lower generation is subject to this.
+    Scope(Effect),
+}
+
+/// What becomes of the records of a scope that were sealed before its generation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// They are refused for ever; of a permission: it is taken from them.
+    Revoke,
+    /// They are refused.
+    Disable,
+    /// Of their permissions they keep these alone.
+    AllowOnly(BTreeSet<String>),
+}
+
+/// What many keys depend on at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// An organization.
+    Organization(&'a OrganizationId),
+    /// A permission that an environment offers.
+    Permission(&'a EnvironmentId, &'a str),
+}
+
+impl Scope<'_> {
+    /// Its name in the feed. No KV key has such a one.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Organization(id) => format!("organization:{id}"),
+            Self::Permission(environment, slug) => format!("permission:{environment}:{slug}"),
+        }
+    }
+
+    /// Its place in the feed.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::of(&self.name())
+    }
+}
+
+/// The newest state of a key or of a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Entry<B> {
+    /// Its number in the feed.
+    pub sequence: Sequence,
+    /// The key or the scope.
+    pub place: Place,
+    /// Which version of the key, or which generation of the scope.
+    pub version: Version,
+    /// What the entry says.
+    pub mark: Mark,
+    /// Until when it stays at least.
+    pub kept_until: Timestamp,
+    /// What the rules need not know: the name and the sealed record.
+    pub body: B,
+}
+
+/// A change to be appended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Change<B> {
+    /// The key or the scope.
+    pub place: Place,
+    /// The version that the key got, or the generation that the scope got.
+    pub version: Version,
+    /// What happened.
+    pub mark: Mark,
+    /// When, by the clock that seals records.
+    pub changed_at: Timestamp,
+    /// What the rules need not know.
+    pub body: B,
+}
+
+/// What the feed holds of a key or a scope after an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Held {
+    /// Its version or generation.
+    pub version: Version,
+    /// Whether the key is revoked.
+    pub revoked: bool,
+}
+
+impl Held {
+    /// Whether this version of a key, or a stricter one, is held: what an acknowledgement waits for.
+    #[must_use]
+    pub fn covers(self, version: Version) -> bool {
+        self.revoked || self.version >= version
+    }
+}
+
+/// An entry as a page has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PageEntry {
+    /// Its number in the feed.
+    pub sequence: Sequence,
+    /// The key or the scope.
+    pub place: Place,
+    /// Which version or generation.
+    pub version: Version,
+    /// What the entry says.
+    pub mark: Mark,
+}
+
+/// What a poll is answered with: the next changes, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Page {
+    /// The life of the feed.
+    pub epoch: Epoch,
+    /// The number that the page begins after: what was asked for, or 0 if that cannot be continued from.
+    pub after: Sequence,
+    /// The number up to which the page is whole.
+    pub up_to: Sequence,
+    /// Every change up to this number may have been removed from the feed.
+    pub trimmed: Sequence,
+    /// Whether this is all there was.
+    pub complete: bool,
+    /// How old the answer was when it was given, in milliseconds. 0 from the feed itself.
+    pub age_millis: i64,
+    /// The changes.
+    pub entries: Vec<PageEntry>,
+}
+
+/// Why the feed does not do what it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// It has to be re-seeded first.
+    #[error("the feed is closed until the control plane has re-seeded it")]
+    Closed,
+    /// Another feed took its place.
+    #[error("the feed is retired: another one took its place")]
+    Retired,
+    /// It was reset since the caller looked.
+    #[error("the feed has begun another epoch meanwhile")]
+    AnotherEpoch,
+    /// It holds as much as isolates can bear.
+    #[error("the feed is full")]
+    Full,
+}
+
+/// Which rules are in force. In the product all of them are; the model checker leaves out one at a time, to see that it
+/// finds what that one is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table at the top of this module says what each of them is for")]
+pub struct Rules {
+    pub newest_wins: bool,
+    pub revoked_is_final: bool,
+    pub changes_are_kept: bool,
+    pub kept_is_inherited: bool,
+    pub restart_below_trimmed: bool,
+    pub lower_head_closes: bool,
+    pub new_feed_is_closed: bool,
+    pub retired_refuses: bool,
+    pub complete_is_the_end: bool,
+}
+
+impl Rules {
+    /// All of them.
+    pub const ALL: Self = Self {
+        newest_wins: true,
+        revoked_is_final: true,
+        changes_are_kept: true,
+        kept_is_inherited: true,
+        restart_below_trimmed: true,
+        lower_head_closes: true,
+        new_feed_is_closed: true,
+        retired_refuses: true,
+        complete_is_the_end: true,
+    };
+}
+
+/// Where the entries of a feed are. What several calls write becomes lasting together or not at all.
+pub trait Store {
+    /// What an entry carries along.
+    type Body;
+    /// What can go wrong.
+    type Error: From<Refusal>;
+
+    /// What the feed knows of itself; `None` if it was never written.
+    fn status(&self) -> Result<Option<Status>, Self::Error>;
+    /// Writes what the feed knows of itself.
+    fn set_status(&mut self, status: Status) -> Result<(), Self::Error>;
+    /// The entry of this place.
+    fn entry(&self, place: Place) -> Result<Option<Entry<Self::Body>>, Self::Error>;
+    /// Writes the entry of its place, instead of the one that is there.
+    fn put(&mut self, entry: Entry<Self::Body>) -> Result<(), Self::Error>;
+    /// The entries beyond this number, in order, so many at most.
+    fn after(&self, sequence: Sequence, limit: usize) -> Result<Vec<PageEntry>, Self::Error>;
+    /// How many entries there are.
+    fn count(&self) -> Result<u64, Self::Error>;
+    /// The lowest number of an entry that stays beyond this moment.
+    fn lowest_kept_beyond(&self, moment: Timestamp) -> Result<Option<Sequence>, Self::Error>;
+    /// Removes every entry with a lower number, and returns the highest number that it removed.
+    fn remove_below(&mut self, sequence: Sequence) -> Result<Option<Sequence>, Self::Error>;
+    /// Removes the creations that stay no longer than this moment.
+    fn remove_creations_until(&mut self, moment: Timestamp) -> Result<(), Self::Error>;
+}
+
+/// A feed: its rules, on its entries.
+#[derive(Debug)]
+pub struct Feed<'a, S> {
+    store: &'a mut S,
+    rules: Rules,
+    /// A number that no life of the feed has had, in case it has to begin another one.
+    fresh: Epoch,
+}
+
+impl<'a, S: Store> Feed<'a, S> {
+    /// The feed in this store.
+    pub const fn new(store: &'a mut S, fresh: Epoch, rules: Rules) -> Self {
+        Self { store, rules, fresh }
+    }
+
+    /// What it knows of itself. A feed that was never written begins its first life here, closed.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn status(&mut self) -> Result<Status, S::Error> {
+        if let Some(status) = self.store.status()? {
+            return Ok(status);
+        }
+        let state = if self.rules.new_feed_is_closed { State::Closed } else { State::Open };
+        let status = Status { epoch: self.fresh, state, head: 0, trimmed: 0 };
+        self.store.set_status(status)?;
+        Ok(status)
+    }
+
+    /// Adds changes, and says for each what the feed holds then. A change that is known already changes nothing, so this
+    /// can be repeated.
+    ///
+    /// `known` is how far the caller knows that the feed had come. A feed that has not come so far has lost something.
+    ///
+    /// # Errors
+    /// If the feed is retired or full, or the store fails.
+    pub fn append(
+        &mut self,
+        known: Option<Position>,
+        changes: Vec<Change<S::Body>>,
+    ) -> Result<(Status, Vec<Held>), S::Error> {
+        let mut status = self.status()?;
+        if status.state == State::Retired && self.rules.retired_refuses {
+            return Err(Refusal::Retired.into());
+        }
+        let is_behind = known.is_some_and(|known| known.epoch == status.epoch && known.sequence > status.head);
+        if is_behind && self.rules.lower_head_closes {
+            status = self.begin_anew(status)?;
+        }
+        if !changes.is_empty() && self.store.count()? + changes.len() as u64 > ENTRIES_MAX {
+            return Err(Refusal::Full.into());
+        }
+        let mut held = Vec::with_capacity(changes.len());
+        let before = status.head;
+        for change in changes {
+            held.push(self.append_one(&mut status.head, change)?);
+        }
+        if status.head != before {
+            self.store.set_status(status)?;
+        }
+        Ok((status, held))
+    }
+
+    /// What it holds stays true, and is kept; but there may be something that it does not hold any more.
+    fn begin_anew(&mut self, status: Status) -> Result<Status, S::Error> {
+        let status = Status { epoch: self.fresh, state: State::Closed, ..status };
+        self.store.set_status(status)?;
+        Ok(status)
+    }
+
+    fn append_one(&mut self, head: &mut Sequence, change: Change<S::Body>) -> Result<Held, S::Error> {
+        let there = self.store.entry(change.place)?;
+        let kept = if change.mark == Mark::Created { CREATION_KEPT_MILLIS } else { KEPT_MILLIS };
+        let mut kept_until = change.changed_at.plus_millis(if self.rules.changes_are_kept { kept } else { 0 });
+        let mut mark = change.mark;
+        if let Some(there) = there {
+            let (is_newer, is_same) = (change.version > there.version, change.version == there.version);
+            let was_revoked = there.mark == Mark::Revoked;
+            let is_revoked = mark == Mark::Revoked;
+            let is_late = !is_newer && self.rules.newest_wins && !(is_revoked && !was_revoked);
+            let would_revive = was_revoked && !is_revoked && self.rules.revoked_is_final;
+            if is_late || would_revive {
+                // The same again, from a publisher that repeats itself, or sealed with another secret. It is no news.
+                if is_same && there.mark == mark {
+                    let kept_until = kept_until.max(there.kept_until);
+                    self.store.put(Entry { kept_until, body: change.body, ..there })?;
+                    return Ok(Held { version: change.version, revoked: is_revoked });
+                }
+                return Ok(Held { version: there.version, revoked: was_revoked });
+            }
+            if self.rules.kept_is_inherited {
+                kept_until = kept_until.max(there.kept_until);
+            }
+            if mark == Mark::Created && there.mark != Mark::Created {
+                mark = Mark::Changed;
+            }
+        }
+        *head += 1;
+        let revoked = mark == Mark::Revoked;
+        let version = change.version;
+        self.store.put(Entry { sequence: *head, place: change.place, version, mark, kept_until, body: change.body })?;
+        Ok(Held { version, revoked })
+    }
+
+    /// The changes after a position, so many at most. An isolate that cannot go on from where it is begins anew: the page
+    /// then begins after 0.
+    ///
+    /// # Errors
+    /// If the feed grants no lease, or the store fails.
+    pub fn page(&mut self, position: Option<Position>, limit: usize) -> Result<Page, S::Error> {
+        let status = self.granting()?;
+        let Status { epoch, head, trimmed, .. } = status;
+        let asked = position.filter(|position| position.epoch == epoch).map(|position| position.sequence);
+        // Someone has seen a change that is not here. So this is an older state of the feed.
+        if asked.is_some_and(|asked| asked > head) && self.rules.lower_head_closes {
+            self.begin_anew(status)?;
+            return Err(Refusal::Closed.into());
+        }
+        let is_gap = |after: Sequence| after < trimmed && self.rules.restart_below_trimmed;
+        let after = asked.filter(|asked| *asked <= head && !is_gap(*asked)).unwrap_or(0);
+        let entries = self.store.after(after, limit)?;
+        let is_full = entries.len() >= limit;
+        let up_to = entries.last().filter(|_| is_full).map_or(head, |last| last.sequence);
+        let complete = up_to >= head || !self.rules.complete_is_the_end;
+        Ok(Page { epoch, after, up_to, trimmed, complete, age_millis: 0, entries })
+    }
+
+    /// The entry of a place, and where the feed stood when it had it.
+    ///
+    /// # Errors
+    /// If the feed grants no lease, or the store fails.
+    pub fn entry(&mut self, place: Place) -> Result<(Position, Option<Entry<S::Body>>), S::Error> {
+        let Status { epoch, head, .. } = self.granting()?;
+        Ok((Position { epoch, sequence: head }, self.store.entry(place)?))
+    }
+
+    fn granting(&mut self) -> Result<Status, S::Error> {
+        let status = self.status()?;
+        match status.state {
+            State::Closed => Err(Refusal::Closed.into()),
+            State::Retired if self.rules.retired_refuses => Err(Refusal::Retired.into()),
+            _ => Ok(status),
+        }
+    }
+
+    /// Opens a closed feed, whose caller has appended every change of the last [`KEPT_MILLIS`] in this epoch.
+    ///
+    /// # Errors
+    /// If it has begun another epoch since, is retired, or the store fails.
+    pub fn open(&mut self, epoch: Epoch) -> Result<Status, S::Error> {
+        let status = self.status()?;
+        if status.state == State::Retired {
+            return Err(Refusal::Retired.into());
+        }
+        if status.epoch != epoch {
+            return Err(Refusal::AnotherEpoch.into());
+        }
+        let status = Status { state: State::Open, ..status };
+        self.store.set_status(status)?;
+        Ok(status)
+    }
+
+    /// Ends this feed for good, before another one takes its place.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn retire(&mut self) -> Result<Status, S::Error> {
+        let status = Status { state: State::Retired, ..self.status()? };
+        self.store.set_status(status)?;
+        Ok(status)
+    }
+
+    /// Removes what need not stay any longer: from the low end, and creations from anywhere, since whoever misses one
+    /// only asks the feed or KV once more.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn trim(&mut self, now: Timestamp) -> Result<(), S::Error> {
+        let status = self.status()?;
+        self.store.remove_creations_until(now)?;
+        let lowest = self.store.lowest_kept_beyond(now)?.unwrap_or(status.head + 1);
+        // Numbers that are free because their entries were superseded are no gap: what superseded them is still there.
+        if let Some(trimmed) = self.store.remove_below(lowest)? {
+            self.store.set_status(Status { trimmed, ..status })?;
+        }
+        Ok(())
+    }
+}

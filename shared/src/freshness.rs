@@ -1,0 +1,652 @@
+//! What an isolate knows, and how long it may rely on it: the rules by which a revoked key is refused within a bound.
+//!
+//! KV may be stale for ever, so nothing here asks how stale it is. An isolate polls the change feed ([`crate::feed`]) and
+//! decides only while it holds a *lease*: for L after the moment when it *sent* the last poll that was answered with all there was.
+//! A change that is in the feed before such a poll is known to the isolate, and a change that is not was acknowledged to
+//! nobody yet. So whoever was told that a key is revoked need wait no longer than L.
+//!
+//! What it knows of a key is a *floor*: the least version that a record must have to be believed. Decoded records are kept
+//! in a bounded cache, and one is there only if it is above its floor. So the check of a key that is in use is one look
+//! into that cache: no KV, no feed, no floor.
+//!
+//! Everything is a value: no clock, no randomness, no I/O. The Worker, the model checker, the simulation and the
+//! benchmarks drive this same code. Each guard is a field of [`Rules`].
+//!
+//! ```text
+//! step ──► AwaitPoll ──(begin_poll … finish_poll)──► step
+//!      ──► AskStore ──(store_answered)─────────────► step
+//!      ──► AskFeed ──(feed_answered)───────────────► step
+//!      ──► Decide, Refuse, Unknown: decide now, without awaiting
+//! ```
+
+use std::{collections::BTreeMap, hash::Hash};
+
+use hashlink::LinkedHashMap;
+
+use crate::{
+    Timestamp,
+    digest::Place,
+    feed::{self, Effect, Epoch, Mark, Page, PageEntry, Position, Sequence},
+    reason::Reason,
+    record::Version,
+};
+
+/// How long a lease lasts, unless it is configured otherwise: L.
+pub const LEASE_MILLIS: i64 = 2_000;
+/// By how much a lease ends early: clocks may step so far without being noticed.
+pub const CLOCK_MARGIN_MILLIS: i64 = 100;
+/// How often the feed's answer may turn out to be older than what became known meanwhile.
+const FEED_QUESTIONS_MAX: u8 = 3;
+
+/// A record, as far as its freshness goes.
+pub trait Stored: Clone {
+    /// Its version.
+    fn version(&self) -> Version;
+    /// When it was made from the database.
+    fn sealed_at(&self) -> Timestamp;
+    /// The scopes that it depends on, and the generation of each when it was made.
+    fn scopes(&self) -> Vec<(Place, Version)>;
+    /// Subjects it to what became of one of its scopes.
+    fn subject_to(&mut self, scope: Place, effect: &Effect);
+}
+
+/// The bounds of an isolate, in milliseconds and in entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// L.
+    pub lease: i64,
+    /// By how much the lease ends early.
+    pub margin: i64,
+    /// How long a poll may be under way before another one may begin.
+    pub poll: i64,
+    /// R: from which age on a record is not decided on.
+    pub record_age: i64,
+    /// The most decoded records.
+    pub records: usize,
+    /// The most keys that are known not to exist.
+    pub absences: usize,
+    /// The most floors and scopes.
+    pub floors: usize,
+    /// How long an isolate that has too many of them refuses to work before it tries again.
+    pub overflow_pause: i64,
+    /// How often one caller may ask the feed for keys that nobody knows: one question in so many milliseconds, …
+    pub question_interval: i64,
+    /// … and so many at once.
+    pub question_burst: i64,
+}
+
+impl Limits {
+    /// Those of the Worker, for this L.
+    #[must_use]
+    pub const fn with_lease(lease: i64) -> Self {
+        Self {
+            lease,
+            margin: CLOCK_MARGIN_MILLIS,
+            poll: 1_000,
+            record_age: feed::RECORD_AGE_MILLIS,
+            records: 10_000,
+            absences: 10_000,
+            floors: 500_000,
+            overflow_pause: 60_000,
+            question_interval: 20,
+            question_burst: 100,
+        }
+    }
+}
+
+/// Which guards are in force. In the product all of them are; the model checker leaves out one at a time, to see that it
+/// finds what that one is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rules {
+    /// Only a page that is all there was renews the lease.
+    pub complete_page_renews: bool,
+    /// The lease begins when the poll was sent, not when its answer came.
+    pub lease_from_sending: bool,
+    /// The age that an answer carries is taken off.
+    pub age_is_subtracted: bool,
+    /// An answer counts only for the epoch, the life and the cursor that it was asked with.
+    pub answer_fits_question: bool,
+    /// Another epoch, or a page that begins anew, voids everything that is known.
+    pub reset_on_discontinuity: bool,
+    /// A look-up that began before a reset begins anew.
+    pub straddling_is_discarded: bool,
+    /// Lease and floors are read again after every wait.
+    pub recheck_after_wait: bool,
+    /// A floor removes the older record from the cache.
+    pub floor_removes_older: bool,
+    /// A record goes into the cache only if it is above its floor.
+    pub insert_checks_floor: bool,
+    /// A record that was sealed too long ago is not decided on.
+    pub record_age_is_checked: bool,
+    /// A backward step of the clock ends the lease.
+    pub clock_step_ends_lease: bool,
+    /// What became of a scope is applied to records of lower generations.
+    pub scopes_apply: bool,
+    /// What became of a scope removes the records of lower generations from the cache.
+    pub scope_removes_lower: bool,
+    /// No decision without a lease.
+    pub lease_is_needed: bool,
+    /// A key is noted as absent only if nothing newer than the feed's answer is known.
+    pub absence_is_current: bool,
+}
+
+impl Rules {
+    /// All of them.
+    pub const ALL: Self = Self {
+        complete_page_renews: true,
+        lease_from_sending: true,
+        age_is_subtracted: true,
+        answer_fits_question: true,
+        reset_on_discontinuity: true,
+        straddling_is_discarded: true,
+        recheck_after_wait: true,
+        floor_removes_older: true,
+        insert_checks_floor: true,
+        record_age_is_checked: true,
+        clock_step_ends_lease: true,
+        scopes_apply: true,
+        scope_removes_lower: true,
+        lease_is_needed: true,
+        absence_is_current: true,
+    };
+}
+
+/// The least that a record must be to be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Floor {
+    version: Version,
+    revoked: bool,
+    sequence: Sequence,
+}
+
+/// What became of a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ScopeFloor {
+    generation: Version,
+    effect: Effect,
+    sequence: Sequence,
+}
+
+/// A decoded record, and what it depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Cached<R> {
+    record: R,
+    scopes: Box<[(Place, Version)]>,
+}
+
+/// A poll that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Poll {
+    number: u64,
+    life: u64,
+    /// From where on the changes are asked for; `None` for all.
+    pub position: Option<Position>,
+    sent: Timestamp,
+}
+
+/// What came of a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Polled {
+    /// The isolate knows all there is, and has a lease.
+    Current,
+    /// There is more; poll again at once.
+    More,
+    /// The answer does not fit what was asked any more, or came from before a step of the clock.
+    Ignored,
+    /// There is more than an isolate can hold.
+    Overflow,
+}
+
+/// What an isolate is able to do at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lease {
+    /// It may decide; what it knows is so many milliseconds old.
+    Held {
+        /// How old.
+        age: i64,
+        /// Whether it is time to poll in the background.
+        poll_is_due: bool,
+    },
+    /// It may not decide before a poll.
+    None,
+}
+
+/// A question about one key, from the first look into the cache to the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LookUp<R> {
+    place: Place,
+    /// On whose account questions about unknown keys go.
+    caller: Place,
+    life: u64,
+    best: Option<R>,
+    store: Store,
+    feed: FeedSays,
+    feed_questions: u8,
+    waited: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Store {
+    NotAsked,
+    Answered,
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum FeedSays {
+    NotAsked,
+    Record,
+    Nothing(Sequence),
+    Failed,
+}
+
+/// What the feed answered about one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FeedAnswer<R> {
+    /// It holds this record.
+    Record(Position, R),
+    /// It holds none.
+    Nothing(Position),
+    /// It did not answer, or grants nothing.
+    Failed,
+}
+
+/// What to do next for a look-up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step<R> {
+    /// Decide on this record, now.
+    Decide(R),
+    /// Refuse, now.
+    Refuse(Reason),
+    /// Wait until a poll was answered.
+    AwaitPoll,
+    /// Ask KV.
+    AskStore,
+    /// Ask the feed for the record.
+    AskFeed,
+    /// Nothing can be said of this key at present.
+    Unknown(Unknown),
+}
+
+/// Why nothing can be said of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unknown {
+    /// KV did not answer, and the feed has no record of it.
+    StoreFailed,
+    /// KV knows nothing that could be believed, and the feed did not answer.
+    FeedFailed,
+    /// The newest record was sealed too long ago.
+    RecordTooOld,
+    /// Neither KV nor the feed has the state that the key is known to have.
+    Behind,
+    /// Too many questions about keys that nobody knows.
+    TooManyQuestions,
+}
+
+/// The state of an isolate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Isolate<R> {
+    limits: Limits,
+    rules: Rules,
+    /// Goes up with every reset.
+    life: u64,
+    epoch: Option<Epoch>,
+    cursor: Sequence,
+    trimmed: Sequence,
+    lease_start: Option<Timestamp>,
+    last_now: Option<Timestamp>,
+    overflow_until: Option<Timestamp>,
+    polls: u64,
+    polling: Option<(u64, Timestamp)>,
+    floors: BTreeMap<Place, Floor>,
+    scopes: BTreeMap<Place, ScopeFloor>,
+    records: LinkedHashMap<Place, Cached<R>, PlaceHash>,
+    absent: LinkedHashMap<Place, (), PlaceHash>,
+    /// For each caller, when its allowance of questions will be whole again.
+    questions: LinkedHashMap<Place, Timestamp, PlaceHash>,
+}
+
+impl<R: Stored> Isolate<R> {
+    /// An isolate that knows nothing yet.
+    #[must_use]
+    pub fn new(limits: Limits, rules: Rules) -> Self {
+        Self {
+            limits,
+            rules,
+            life: 0,
+            epoch: None,
+            cursor: 0,
+            trimmed: 0,
+            lease_start: None,
+            last_now: None,
+            overflow_until: None,
+            polls: 0,
+            polling: None,
+            floors: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            records: LinkedHashMap::default(),
+            absent: LinkedHashMap::default(),
+            questions: LinkedHashMap::default(),
+        }
+    }
+
+    /// What it is able to do now.
+    pub fn lease(&mut self, now: Timestamp) -> Lease {
+        self.watch_clock(now);
+        let Some(start) = self.lease_start else { return Lease::None };
+        let age = now.as_millis() - start.as_millis();
+        if age > self.limits.lease - self.limits.margin {
+            return Lease::None;
+        }
+        Lease::Held { age, poll_is_due: age >= self.limits.lease / 2 && !self.is_polling(now) }
+    }
+
+    /// The clock of a Worker can be set back, and there is no other. What was measured with it then means nothing.
+    fn watch_clock(&mut self, now: Timestamp) {
+        if self.rules.clock_step_ends_lease && self.last_now.is_some_and(|last| now < last) {
+            self.lease_start = None;
+            self.polling = None;
+        }
+        self.last_now = Some(now);
+    }
+
+    fn is_polling(&self, now: Timestamp) -> bool {
+        self.polling.is_some_and(|(_, deadline)| now < deadline)
+    }
+
+    /// Begins a poll, unless one is under way. One that was not answered in time is given up: the request that sent it may
+    /// be gone, and then nobody says so.
+    pub fn begin_poll(&mut self, now: Timestamp) -> Option<Poll> {
+        self.watch_clock(now);
+        if self.is_polling(now) || self.overflow_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.polls += 1;
+        self.polling = Some((self.polls, now.plus_millis(self.limits.poll)));
+        let position = self.epoch.map(|epoch| Position { epoch, sequence: self.cursor });
+        Some(Poll { number: self.polls, life: self.life, position, sent: now })
+    }
+
+    /// Notes that a poll was not answered.
+    pub fn abandon_poll(&mut self, poll: &Poll) {
+        if self.polling.is_some_and(|(number, _)| number == poll.number) {
+            self.polling = None;
+        }
+    }
+
+    /// Takes in the answer to a poll.
+    pub fn finish_poll(&mut self, poll: &Poll, page: &Page, now: Timestamp) -> Polled {
+        self.watch_clock(now);
+        let clock_fits = now >= poll.sent || !self.rules.clock_step_ends_lease;
+        self.abandon_poll(poll);
+        let position = self.epoch.map(|epoch| Position { epoch, sequence: self.cursor });
+        let fits = poll.life == self.life && poll.position == position;
+        if !clock_fits || (!fits && self.rules.answer_fits_question) {
+            return Polled::Ignored;
+        }
+        let goes_on = self.epoch == Some(page.epoch) && page.after == self.cursor;
+        if !goes_on && self.rules.reset_on_discontinuity {
+            self.reset();
+        }
+        self.epoch = Some(page.epoch);
+        for entry in &page.entries {
+            self.take_in(entry);
+        }
+        self.cursor = page.up_to;
+        self.forget_trimmed(page.trimmed);
+        if self.floors.len() + self.scopes.len() > self.limits.floors {
+            self.reset();
+            self.overflow_until = Some(now.plus_millis(self.limits.overflow_pause));
+            return Polled::Overflow;
+        }
+        if !page.complete && self.rules.complete_page_renews {
+            return Polled::More;
+        }
+        let measured_from = if self.rules.lease_from_sending { poll.sent } else { now };
+        let age = if self.rules.age_is_subtracted { page.age_millis.max(0) } else { 0 };
+        self.lease_start = self.lease_start.max(Some(measured_from.plus_millis(-age)));
+        Polled::Current
+    }
+
+    /// Forgets everything.
+    fn reset(&mut self) {
+        self.life += 1;
+        self.epoch = None;
+        self.cursor = 0;
+        self.trimmed = 0;
+        self.lease_start = None;
+        self.floors.clear();
+        self.scopes.clear();
+        self.records.clear();
+        self.absent.clear();
+    }
+
+    fn take_in(&mut self, entry: &PageEntry) {
+        let PageEntry { sequence, place, version, ref mark } = *entry;
+        self.absent.remove(&place);
+        match mark {
+            // There is nothing older that could be believed instead.
+            Mark::Created => {}
+            Mark::Changed | Mark::Revoked => {
+                let revoked = *mark == Mark::Revoked;
+                self.floors.insert(place, Floor { version, revoked, sequence });
+                let is_older = |cached: &Cached<R>| revoked || cached.record.version() < version;
+                if self.rules.floor_removes_older && self.records.get(&place).is_some_and(is_older) {
+                    self.records.remove(&place);
+                }
+            }
+            Mark::Scope(effect) => {
+                self.scopes.insert(place, ScopeFloor { generation: version, effect: effect.clone(), sequence });
+                if self.rules.scope_removes_lower {
+                    let depends = |(scope, generation): &(Place, Version)| *scope == place && *generation < version;
+                    self.records.retain(|_, cached| !cached.scopes.iter().any(depends));
+                }
+            }
+        }
+    }
+
+    /// What left the feed is so old that every record from before it is too old as well.
+    fn forget_trimmed(&mut self, trimmed: Sequence) {
+        if trimmed > self.trimmed {
+            self.trimmed = trimmed;
+            self.floors.retain(|_, floor| floor.sequence > trimmed);
+            self.scopes.retain(|_, scope| scope.sequence > trimmed);
+        }
+    }
+
+    /// A question about a key, on the account of a caller.
+    #[must_use]
+    pub const fn look_up(&self, place: Place, caller: Place) -> LookUp<R> {
+        LookUp {
+            place,
+            caller,
+            life: self.life,
+            best: None,
+            store: Store::NotAsked,
+            feed: FeedSays::NotAsked,
+            feed_questions: 0,
+            waited: false,
+        }
+    }
+
+    /// What to do next for this question, by all that is known now.
+    pub fn step(&mut self, look_up: &mut LookUp<R>, now: Timestamp) -> Step<R> {
+        if look_up.life != self.life && self.rules.straddling_is_discarded {
+            *look_up = self.look_up(look_up.place, look_up.caller);
+        }
+        let must_check = !look_up.waited || self.rules.recheck_after_wait;
+        if must_check && self.rules.lease_is_needed && self.lease(now) == Lease::None {
+            return Step::AwaitPoll;
+        }
+        if let Some(record) = self.cached(look_up.place, now) {
+            return Step::Decide(record);
+        }
+        let floor = self.floors.get(&look_up.place).copied().filter(|_| must_check);
+        if floor.is_some_and(|floor| floor.revoked) {
+            return Step::Refuse(Reason::Revoked);
+        }
+        if look_up.best.is_none() && self.absent.contains_key(&look_up.place) {
+            return Step::Refuse(Reason::NotFound);
+        }
+        let is_current = |record: &R| floor.is_none_or(|floor| record.version() >= floor.version);
+        let best = look_up.best.as_ref();
+        match best.filter(|record| is_current(record)) {
+            Some(record) if self.is_believable(record, now) => Step::Decide(self.insert(look_up.place, record.clone())),
+            _ => self.ask(look_up, floor, now),
+        }
+    }
+
+    fn cached(&mut self, place: Place, now: Timestamp) -> Option<R> {
+        let cached = self.records.to_back(&place)?.record.clone();
+        self.is_believable(&cached, now).then_some(cached)
+    }
+
+    fn is_believable(&self, record: &R, now: Timestamp) -> bool {
+        let age = now.as_millis() - record.sealed_at().as_millis();
+        age <= self.limits.record_age || !self.rules.record_age_is_checked
+    }
+
+    /// Keeps a record, subjected to what became of its scopes since it was sealed.
+    fn insert(&mut self, place: Place, mut record: R) -> R {
+        let scopes = record.scopes();
+        for (scope, generation) in &scopes {
+            let floor = self.scopes.get(scope).filter(|floor| *generation < floor.generation);
+            if let Some(floor) = floor.filter(|_| self.rules.scopes_apply) {
+                record.subject_to(*scope, &floor.effect);
+            }
+        }
+        let floor = self.floors.get(&place);
+        let is_older = floor.is_some_and(|floor| floor.revoked || record.version() < floor.version);
+        if !is_older || !self.rules.insert_checks_floor {
+            self.absent.remove(&place);
+            self.records.insert(place, Cached { record: record.clone(), scopes: scopes.into() });
+            bound(&mut self.records, self.limits.records);
+        }
+        record
+    }
+
+    /// Nothing that is known can be decided on.
+    fn ask(&mut self, look_up: &mut LookUp<R>, floor: Option<Floor>, now: Timestamp) -> Step<R> {
+        if look_up.store == Store::NotAsked {
+            return Step::AskStore;
+        }
+        let is_known = floor.is_some() || look_up.best.is_some();
+        match look_up.feed {
+            FeedSays::NotAsked if is_known || look_up.feed_questions > 0 || self.may_ask(look_up.caller, now) => {
+                look_up.feed_questions += 1;
+                Step::AskFeed
+            }
+            FeedSays::NotAsked => Step::Unknown(Unknown::TooManyQuestions),
+            FeedSays::Failed => Step::Unknown(Unknown::FeedFailed),
+            // What the feed had when it was asked is older than what became known meanwhile.
+            _ if floor.is_some() && look_up.feed_questions < FEED_QUESTIONS_MAX && !self.is_too_old(look_up, now) => {
+                look_up.feed_questions += 1;
+                look_up.feed = FeedSays::NotAsked;
+                Step::AskFeed
+            }
+            _ if self.is_too_old(look_up, now) => Step::Unknown(Unknown::RecordTooOld),
+            _ if floor.is_some() => Step::Unknown(Unknown::Behind),
+            FeedSays::Nothing(_) if look_up.store == Store::Failed => Step::Unknown(Unknown::StoreFailed),
+            FeedSays::Nothing(head) => {
+                if head >= self.cursor || !self.rules.absence_is_current {
+                    self.absent.insert(look_up.place, ());
+                    bound(&mut self.absent, self.limits.absences);
+                }
+                Step::Refuse(Reason::NotFound)
+            }
+            FeedSays::Record => Step::Unknown(Unknown::Behind),
+        }
+    }
+
+    fn is_too_old(&self, look_up: &LookUp<R>, now: Timestamp) -> bool {
+        look_up.best.as_ref().is_some_and(|record| !self.is_believable(record, now))
+    }
+
+    /// Whether this caller has a question left. Each question costs it an interval; what it saves up is bounded.
+    fn may_ask(&mut self, caller: Place, now: Timestamp) -> bool {
+        let whole_at = self.questions.remove(&caller).map_or(now, |whole_at| whole_at.max(now));
+        let after = whole_at.plus_millis(self.limits.question_interval);
+        let may = after.as_millis() - now.as_millis() <= self.limits.question_interval * self.limits.question_burst;
+        self.questions.insert(caller, if may { after } else { whole_at });
+        bound(&mut self.questions, self.limits.absences);
+        may
+    }
+
+    /// Takes in what KV answered.
+    pub fn store_answered(&self, look_up: &mut LookUp<R>, answer: Result<Option<R>, ()>) {
+        look_up.waited = true;
+        look_up.store = if answer.is_ok() { Store::Answered } else { Store::Failed };
+        look_up.better(answer.ok().flatten());
+    }
+
+    /// Takes in what the feed answered. An answer from another life of the feed is none.
+    pub fn feed_answered(&self, look_up: &mut LookUp<R>, answer: FeedAnswer<R>) {
+        look_up.waited = true;
+        let fits = |position: Position| self.epoch == Some(position.epoch);
+        look_up.feed = match answer {
+            FeedAnswer::Record(position, record) if fits(position) => {
+                look_up.better(Some(record));
+                FeedSays::Record
+            }
+            FeedAnswer::Nothing(position) if fits(position) => FeedSays::Nothing(position.sequence),
+            _ => FeedSays::Failed,
+        };
+    }
+
+    /// How many floors and scopes, records and absences it holds.
+    #[must_use]
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.floors.len() + self.scopes.len(), self.records.len(), self.absent.len())
+    }
+
+    /// How often it forgot everything.
+    #[must_use]
+    pub const fn resets(&self) -> u64 {
+        self.life
+    }
+}
+
+impl<R: Stored> LookUp<R> {
+    /// Of two records the newer one counts; of two of one version the one that was sealed later.
+    fn better(&mut self, answer: Option<R>) {
+        let rank = |record: &R| (record.version(), record.sealed_at());
+        if let Some(record) = answer.filter(|new| self.best.as_ref().is_none_or(|old| rank(new) > rank(old))) {
+            self.best = Some(record);
+        }
+    }
+}
+
+/// Removes what was used least recently.
+fn bound<V>(map: &mut LinkedHashMap<Place, V, PlaceHash>, limit: usize) {
+    while map.len() > limit {
+        map.pop_front();
+    }
+}
+
+/// Places are hashes already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct PlaceHash;
+
+impl std::hash::BuildHasher for PlaceHash {
+    type Hasher = FirstBytes;
+
+    fn build_hasher(&self) -> FirstBytes {
+        FirstBytes(0)
+    }
+}
+
+/// Takes the first eight bytes for the hash.
+#[derive(Debug)]
+pub struct FirstBytes(u64);
+
+impl std::hash::Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
