@@ -99,8 +99,13 @@ impl Config {
             return Ok(None);
         }
         anyhow::ensure!(!self.edge_kv_namespace.is_empty(), "edge_kv_url is set, so edge_kv_namespace must be set too");
+        anyhow::ensure!(
+            !self.edge_url.is_empty(),
+            "edge_kv_url is set, so edge_url must be set too: changes go to the Worker before they go to KV"
+        );
         let secrets = EdgeSecrets::parse(self.edge_secret.expose_secret()).context("edge_secret")?;
         Ok(Some(EdgeConfig {
+            url: self.edge_url.trim_end_matches('/').to_owned(),
             kv_url: self.edge_kv_url.trim_end_matches('/').to_owned(),
             kv_namespace: self.edge_kv_namespace.clone(),
             kv_token: self.edge_kv_token.clone(),
@@ -119,6 +124,8 @@ fn is_no_setting(variable: &str) -> bool {
 /// The settings of a configured edge.
 #[derive(Debug)]
 pub struct EdgeConfig {
+    /// Where the Worker answers, without a slash at its end.
+    pub url: String,
     /// Base URL of the REST API, without a slash at its end.
     pub kv_url: String,
     /// The namespace's id.
@@ -171,7 +178,11 @@ mod tests {
 
     #[test]
     fn a_half_configured_edge_is_refused() {
-        let half = [("LATCHKEY_EDGE_KV_URL", "http://127.0.0.1:1"), ("LATCHKEY_EDGE_KV_NAMESPACE", "keys")];
+        let half = [
+            ("LATCHKEY_EDGE_KV_URL", "http://127.0.0.1:1"),
+            ("LATCHKEY_EDGE_KV_NAMESPACE", "keys"),
+            ("LATCHKEY_EDGE_URL", "http://127.0.0.1:2"),
+        ];
         let error = Config::read(None, None, environment(&half)).unwrap().edge().unwrap_err();
         assert!(format!("{error:#}").contains("at least 32 characters"), "{error:#}");
     }

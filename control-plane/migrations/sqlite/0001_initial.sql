@@ -23,9 +23,17 @@ CREATE TABLE management_keys (
     version          BIGINT NOT NULL,
     created_at       BIGINT NOT NULL,
     updated_at       BIGINT NOT NULL,
+    -- When it was last changed in a way that the change feed has an entry for. NULL: never since its creation.
+    changed_at       BIGINT,
+    -- Whether somebody was told that the last such change has reached the edge.
+    acknowledged     BOOLEAN NOT NULL DEFAULT TRUE,
+    -- When the newest record that the edge's store holds was sealed. NULL: it holds none yet.
+    sealed_at        BIGINT,
     revoked_at       BIGINT,
     revoked_reason   TEXT
 );
+CREATE INDEX management_keys_changed ON management_keys (changed_at) WHERE changed_at IS NOT NULL;
+CREATE INDEX management_keys_sealed ON management_keys (sealed_at, id) WHERE revoked_at IS NULL;
 CREATE INDEX management_keys_of_environment ON management_keys (environment_id, id);
 
 CREATE TABLE organizations (
@@ -92,10 +100,18 @@ CREATE TABLE api_keys (
     created_by       TEXT NOT NULL,
     created_at       BIGINT NOT NULL,
     updated_at       BIGINT NOT NULL,
+    -- When it was last changed in a way that the change feed has an entry for. NULL: never since its creation.
+    changed_at       BIGINT,
+    -- Whether somebody was told that the last such change has reached the edge.
+    acknowledged     BOOLEAN NOT NULL DEFAULT TRUE,
+    -- When the newest record that the edge's store holds was sealed. NULL: it holds none yet.
+    sealed_at        BIGINT,
     revoked_at       BIGINT,
     revoked_reason   TEXT,
     UNIQUE (environment_id, digest)
 );
+CREATE INDEX api_keys_changed ON api_keys (changed_at) WHERE changed_at IS NOT NULL;
+CREATE INDEX api_keys_sealed ON api_keys (sealed_at, id) WHERE revoked_at IS NULL;
 CREATE INDEX api_keys_of_organization ON api_keys (environment_id, organization_id, id) WHERE revoked_at IS NULL;
 
 -- What the edge has yet to be told: a row for each key whose record there is older than its row here.
@@ -106,6 +122,9 @@ CREATE TABLE outbox (
     version         BIGINT NOT NULL,
     queued_at       BIGINT NOT NULL,
     next_attempt_at BIGINT NOT NULL,
+    -- Whether the change must be in the change feed before it goes to the store, and which version the feed has.
+    through_feed    BOOLEAN NOT NULL DEFAULT FALSE,
+    fed_version     BIGINT,
     -- The flush that took the row last, the version that it took, and until when what it sent may land.
     claim           BIGINT,
     claimed_version BIGINT,
@@ -115,6 +134,28 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (next_attempt_at, key_id);
 CREATE INDEX outbox_of_claim ON outbox (claim);
+
+-- What narrowed many keys at once, as one entry of the change feed, for as long as that entry stays there.
+CREATE TABLE scope_changes (
+    -- `organization:<id>`, or `permission:<environment>:<slug>`.
+    name           TEXT NOT NULL PRIMARY KEY,
+    environment_id TEXT NOT NULL REFERENCES environments (id),
+    -- Records that were sealed with a lower generation of the scope are subject to the effect.
+    generation     BIGINT NOT NULL,
+    -- JSON.
+    effect         TEXT NOT NULL,
+    changed_at     BIGINT NOT NULL,
+    -- Whether the feed has it, and whether somebody was told so.
+    fed            BOOLEAN NOT NULL DEFAULT FALSE,
+    acknowledged   BOOLEAN NOT NULL DEFAULT FALSE
+);
+CREATE INDEX scope_changes_unfed ON scope_changes (changed_at) WHERE NOT fed;
+
+-- How far the change feed had come when it last answered: at most one row.
+CREATE TABLE feed_position (
+    epoch    BIGINT NOT NULL,
+    sequence BIGINT NOT NULL
+);
 
 -- How far a rebuild of the edge's store has come, so that it can be resumed.
 CREATE TABLE edge_sync (

@@ -2,12 +2,14 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`feed`] | the change feed: client of the Worker's ingress routes |
 //! | [`kv`] | the edge's store: client of the REST API of Workers KV |
 //! | [`flush`] | writes what changed to it, and the rules of that |
 //! | [`publisher`] | flushes while the server runs |
 //! | [`sync`] | rebuilds the store |
 //! | [`verify`] | compares it with the database |
 
+pub mod feed;
 pub mod flush;
 pub mod kv;
 pub mod publisher;

@@ -250,6 +250,8 @@ impl World {
 
     pub fn edge(&self) -> EdgeConfig {
         EdgeConfig {
+            // Nobody answers there: these tests are about KV.
+            url: "http://127.0.0.1:9".to_owned(),
             kv_url: self.url.clone(),
             kv_namespace: "namespace".into(),
             kv_token: SecretString::from(TOKEN),
