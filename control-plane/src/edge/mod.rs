@@ -6,6 +6,7 @@
 //! | [`kv`] | the edge's store: client of the REST API of Workers KV |
 //! | [`flush`] | writes what changed to it, and the rules of that |
 //! | [`publisher`] | flushes while the server runs |
+//! | [`reseal`] | writes every record again before it is too old |
 //! | [`sync`] | rebuilds the store |
 //! | [`verify`] | compares it with the database |
 
@@ -13,6 +14,7 @@ pub mod feed;
 pub mod flush;
 pub mod kv;
 pub mod publisher;
+pub mod reseal;
 pub mod sync;
 #[cfg(test)]
 mod testing;

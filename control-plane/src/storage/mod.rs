@@ -36,6 +36,7 @@ pub mod organizations;
 pub mod outbox;
 mod page;
 pub mod permissions;
+pub mod reseal;
 #[cfg(test)]
 pub(crate) mod testing;
 
