@@ -3,17 +3,19 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
+use shared::feed::{ENTRIES_MAX, State, wire::Report};
 
 use crate::{
     clock::{Clock, Stopwatch},
     config::{Config, EdgeConfig},
     edge::{
+        feed::FeedClient,
         flush::Flusher,
         kv::Kv,
         sync,
-        verify::{Comparison, Difference, Report},
+        verify::{self, Comparison, Difference},
     },
-    storage::Db,
+    storage::{Db, feed},
 };
 
 #[derive(Debug, Subcommand)]
@@ -29,18 +31,64 @@ pub(super) enum Command {
         #[arg(long)]
         prune: bool,
     },
+    /// Show how the change feed is, which tells the edge what was changed.
+    Status,
+    /// End the change feed for good, before a Worker with another one is deployed. Until then the edge accepts no key.
+    Retire {
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
     let edge = config.edge()?.context(
         "no edge is configured: set LATCHKEY_EDGE_KV_URL, LATCHKEY_EDGE_KV_NAMESPACE, LATCHKEY_EDGE_KV_TOKEN and \
-         LATCHKEY_EDGE_SECRET",
+         LATCHKEY_EDGE_SECRET and LATCHKEY_EDGE_URL",
     )?;
     db.migrate().await?;
     match command {
         Command::Verify => verify(edge, db).await,
         Command::Sync { restart, prune } => sync(edge, db, restart, prune).await,
+        Command::Status => status(&edge, db).await,
+        Command::Retire { yes } => retire(&edge, yes).await,
     }
+}
+
+async fn status(edge: &EdgeConfig, db: &Db) -> anyhow::Result<()> {
+    let Report { status, entries, bytes } = FeedClient::new(edge)?.status().await?;
+    let noted = match feed::position(db.read().await?.conn()).await? {
+        None => "nothing yet".to_owned(),
+        Some(noted) if noted.epoch == status.epoch => noted.sequence.to_string(),
+        Some(noted) => format!("{} of epoch {}", noted.sequence, noted.epoch.0),
+    };
+    for (name, value) in [
+        ("change feed", status.state.as_str().to_owned()),
+        ("epoch", status.epoch.0.to_string()),
+        ("last change", status.head.to_string()),
+        ("  that the database noted", noted),
+        ("removed up to", status.trimmed.to_string()),
+        ("entries", format!("{entries} of {ENTRIES_MAX}")),
+        ("bytes", bytes.to_string()),
+    ] {
+        print_line!("{name:<28} {value}");
+    }
+    if status.state != State::Open {
+        print_line!("The edge accepts no key while it is not open; `latchkey doctor` says what to do.");
+    }
+    Ok(())
+}
+
+async fn retire(edge: &EdgeConfig, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        bail!(
+            "a retired feed stays so, and the edge accepts no key until a Worker with another feed is deployed; give --yes \
+             if that is what you want"
+        );
+    }
+    let report = FeedClient::new(edge)?.retire().await?;
+    print_line!("Retired the change feed of epoch {}. Deploy the Worker with another feed now.", report.status.epoch.0);
+    Ok(())
 }
 
 async fn sync(edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::Result<()> {
@@ -82,7 +130,7 @@ async fn verify(edge: EdgeConfig, db: &Db) -> anyhow::Result<()> {
     bail!("{}", advice(&report));
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &verify::Report) -> String {
     let mut rows = vec![
         ("keys in the database", report.keys, String::new()),
         ("records at the edge", report.records, String::new()),
@@ -102,7 +150,7 @@ fn examples(difference: &Difference) -> String {
 }
 
 /// What to do about each difference that there is.
-fn advice(report: &Report) -> String {
+fn advice(report: &verify::Report) -> String {
     let mut advice = vec!["the edge's store differs from the database"];
     if report.missing.count + report.stale.count > 0 {
         advice.push(
@@ -113,7 +161,7 @@ fn advice(report: &Report) -> String {
         advice.push("what is unreadable was sealed with another LATCHKEY_EDGE_SECRET or tampered with: `latchkey edge sync` replaces it");
     }
     if report.newer.count > 0 {
-        advice.push("records are newer than the database if it was restored from a backup: make the changes since then again before you sync");
+        advice.push("records are newer than the database if it was restored from a backup: start `latchkey serve`, which takes over what the change feed still has of the last week, and make older changes again before you sync");
     }
     if report.unknown.count > 0 {
         advice.push(

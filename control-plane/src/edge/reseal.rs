@@ -19,7 +19,7 @@ use tokio::{sync::watch, time::sleep};
 use crate::{
     app::App,
     storage::{
-        self, Conn,
+        self, Conn, feed,
         outbox::{self, Kind},
         reseal,
     },
@@ -56,7 +56,7 @@ pub async fn run(app: App, mut stopped: watch::Receiver<()>) {
 async fn turn(app: &App) -> storage::Result<Duration> {
     let now = app.clock.now();
     let mut transaction = app.db.write().await?;
-    reseal::forget_scope_changes(transaction.conn(), now.plus_millis(-KEPT_MILLIS), PAGE).await?;
+    feed::remove_scopes(transaction.conn(), now.plus_millis(-KEPT_MILLIS), false).await?;
     let oldest = reseal::oldest_seal(transaction.conn()).await?;
     let backlog = outbox::backlog(transaction.conn(), now).await?;
     let mut queued = Queued::default();

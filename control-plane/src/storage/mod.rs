@@ -38,6 +38,8 @@ pub mod outbox;
 mod page;
 pub mod permissions;
 pub mod reseal;
+pub mod reseed;
+pub mod restore;
 #[cfg(test)]
 pub(crate) mod testing;
 

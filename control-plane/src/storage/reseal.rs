@@ -1,4 +1,4 @@
-//! Which records of the edge's store grow old, and which scope changes are over.
+//! Which records of the edge's store grow old.
 
 use shared::Timestamp;
 
@@ -69,15 +69,4 @@ pub async fn oldest_seal(conn: Conn<'_>) -> Result<Option<Timestamp>> {
             UNION ALL SELECT MIN(sealed_at) FROM management_keys WHERE revoked_at IS NULL
         ) oldest";
     on_db!(conn, c => sqlx::query_scalar(SQL).fetch_one(c).await)
-}
-
-/// Forgets scope changes that the feed was told of and that were made before this moment, so many at most.
-pub async fn forget_scope_changes(conn: Conn<'_>, changed_before: Timestamp, limit: i64) -> Result<u64> {
-    const SQL: &str = "DELETE FROM scope_changes WHERE name IN (
-            SELECT name FROM scope_changes WHERE fed AND changed_at < $1 ORDER BY name LIMIT $2
-        )";
-    on_db!(conn, c => sqlx::query(SQL)
-        .bind(changed_before)
-        .bind(limit)
-        .execute(c).await.map(|done| done.rows_affected()))
 }

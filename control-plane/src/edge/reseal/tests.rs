@@ -50,7 +50,7 @@ async fn revoke(world: &World, id: &ApiKeyId) {
     let mut transaction = world.db.write().await.unwrap();
     let environment = api_keys::after(transaction.conn(), "", 1).await.unwrap()[0].environment_id.clone();
     let version = api_keys::revoke(transaction.conn(), &environment, id, "deleted", now).await.unwrap().unwrap();
-    outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, now).await.unwrap();
+    outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, outbox::Route::StoreOnly, now).await.unwrap();
     transaction.commit().await.unwrap();
 }
 

@@ -68,23 +68,4 @@ conformance! {
         change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
         assert_eq!(ask!(db, reseal::oldest_seal), Some(Timestamp::from_millis(7)));
     }
-
-    async fn a_scope_change_is_forgotten_when_it_is_old_and_the_feed_had_it(db: Db) {
-        Tenant::new(&db, START).await;
-        for insert in [
-            "INSERT INTO scope_changes (name, environment_id, generation, effect, changed_at, fed)
-                SELECT 'old', id, 1, '\"revoke\"', 10, TRUE FROM environments",
-            "INSERT INTO scope_changes (name, environment_id, generation, effect, changed_at, fed)
-                SELECT 'unfed', id, 1, '\"revoke\"', 10, FALSE FROM environments",
-            "INSERT INTO scope_changes (name, environment_id, generation, effect, changed_at, fed)
-                SELECT 'young', id, 1, '\"revoke\"', 20, TRUE FROM environments",
-        ] {
-            execute(&db, insert).await;
-        }
-        assert_eq!(change!(db, reseal::forget_scope_changes, Timestamp::from_millis(20), 10), 1);
-        const SQL: &str = "SELECT name FROM scope_changes ORDER BY name";
-        let left: Vec<String> =
-            on_db!(db.read().await.unwrap().conn(), c => sqlx::query_scalar(SQL).fetch_all(c).await).unwrap();
-        assert_eq!(left, ["unfed", "young"]);
-    }
 }
