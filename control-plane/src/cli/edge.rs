@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::feed::{ENTRIES_MAX, State, wire::Report};
@@ -10,8 +10,11 @@ use crate::{
     config::{Config, EdgeConfig},
     edge::{
         feed::FeedClient,
+        feeder::Feeder,
         flush::Flusher,
         kv::Kv,
+        reseed,
+        restore::Restorer,
         sync,
         verify::{self, Comparison, Difference},
     },
@@ -42,17 +45,21 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
-    let edge = config.edge()?.context(
-        "no edge is configured: set LATCHKEY_EDGE_KV_URL, LATCHKEY_EDGE_KV_NAMESPACE, LATCHKEY_EDGE_KV_TOKEN and \
-         LATCHKEY_EDGE_SECRET and LATCHKEY_EDGE_URL",
-    )?;
+    let edge = config.edge()?.context(NO_EDGE)?;
     db.migrate().await?;
     match command {
         Command::Verify => verify(edge, db).await,
-        Command::Sync { restart, prune } => sync(edge, db, restart, prune).await,
+        Command::Sync { restart, prune } => sync(&mut feeder(config, db)?, edge, db, restart, prune).await,
         Command::Status => status(&edge, db).await,
         Command::Retire { yes } => retire(&edge, yes).await,
     }
+}
+
+const NO_EDGE: &str = "no edge is configured: set LATCHKEY_EDGE_KV_URL, LATCHKEY_EDGE_KV_NAMESPACE, \
+    LATCHKEY_EDGE_KV_TOKEN, LATCHKEY_EDGE_SECRET and LATCHKEY_EDGE_URL";
+
+fn feeder(config: &Config, db: &Db) -> anyhow::Result<Feeder> {
+    Feeder::new(config.edge()?.context(NO_EDGE)?, db.clone(), Clock::system())
 }
 
 async fn status(edge: &EdgeConfig, db: &Db) -> anyhow::Result<()> {
@@ -91,16 +98,17 @@ async fn retire(edge: &EdgeConfig, yes: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn sync(edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::Result<()> {
+async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::Result<()> {
     let clock = Clock::system();
     let namespace = edge.kv_namespace.clone();
+    take_over(&edge, feeder, db, &clock).await?;
     let mut flusher = Flusher::new(edge, db.clone(), clock.clone())?;
     let start = sync::start(db, &clock, &namespace, restart).await?;
     if let Some(interrupted) = start.resumes {
         eprintln!("Resuming the run that was interrupted at {interrupted}; --restart begins anew.");
     }
     let mut progress = Progress::new("Writing keys", Some(start.keys));
-    let rebuilt = sync::run(db, &clock, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
+    let rebuilt = sync::run(db, &clock, feeder, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
     progress.finish();
     print_line!("Queued {} keys and wrote {} records.", rebuilt.queued, rebuilt.written);
     if rebuilt.written < rebuilt.queued {
@@ -109,9 +117,39 @@ async fn sync(edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::
     if rebuilt.waiting > 0 {
         print_line!("{} records still wait to be written; `latchkey serve` does so.", rebuilt.waiting);
     }
+    seal_feed_anew(feeder, db, &clock).await?;
     if prune {
         let removed = sync::prune(db, flusher.kv()).await?;
         print_line!("Removed {removed} records that the database does not know.");
+    }
+    Ok(())
+}
+
+/// A database that was restored from a backup must not be written over what the edge knows better.
+async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
+    let restorer = Restorer { db, clock, feed: feeder.client(), secrets: &edge.secrets };
+    match restorer.catch_up().await {
+        Ok(restored) if restored.changes() > 0 => {
+            let changes = restored.changes();
+            print_line!("The database was restored from a backup: took over {changes} changes that the change feed had.");
+        }
+        Ok(_) => {}
+        Err(error) if feed::position(db.read().await?.conn()).await?.is_none() => {
+            tracing::warn!("the change feed, which has never answered yet, was not compared with the database: {error:#}");
+        }
+        Err(error) => return Err(error.context("the change feed, which the edge relies on, must answer first")),
+    }
+    Ok(())
+}
+
+/// What the feed holds may have been sealed with a secret that is to be replaced.
+async fn seal_feed_anew(feeder: &mut Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
+    match reseed::tell_all(db, feeder, clock.now()).await {
+        Ok((_, told)) => print_line!("Sealed {told} entries of the change feed anew."),
+        Err(error) if feed::position(db.read().await?.conn()).await?.is_none() => {
+            tracing::warn!("the change feed, which has never answered yet, was not told: {error}");
+        }
+        Err(error) => return Err(anyhow!(error).context("the change feed was not sealed anew; run it again")),
     }
     Ok(())
 }

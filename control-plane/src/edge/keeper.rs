@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    acknowledge::{EdgeLink, Seen},
+    acknowledge::Seen,
     feeder::{Ahead, Feeder},
     reseed::reseed,
     restore::{Restored, Restorer},
@@ -42,9 +42,9 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// # Errors
-    /// If the edge's settings are wrong.
-    pub fn new(app: App, edge: EdgeConfig, feeder: Feeder) -> Self {
+    /// What keeps this server's database and the feed of this edge in agreement.
+    #[must_use]
+    pub const fn new(app: App, edge: EdgeConfig, feeder: Feeder) -> Self {
         Self { app, feeder, edge, failures: 0 }
     }
 
@@ -69,10 +69,11 @@ impl Keeper {
     }
 
     /// Keeps them in agreement until the sender of `stopped` is dropped.
-    pub async fn run(mut self, link: &EdgeLink, ahead: mpsc::Receiver<Vec<Ahead>>, mut stopped: watch::Receiver<()>) {
+    pub async fn run(mut self, ahead: mpsc::Receiver<Vec<Ahead>>, mut stopped: watch::Receiver<()>) {
+        let Some(seen) = self.app.edge.as_ref().map(|link| link.watch()) else { return };
         tokio::select! {
             _ = stopped.changed() => {}
-            () = self.keep(link.watch(), ahead) => {}
+            () = self.keep(seen, ahead) => {}
         }
     }
 

@@ -12,6 +12,7 @@
 //! | [`reseed`] | tells a feed everything that it must know |
 //! | [`kv`] | the edge's store: client of the REST API of Workers KV |
 //! | [`flush`] | writes what changed to it once the feed has it, and the rules of that |
+//! | [`publishing`] | all that runs beside the server |
 //! | [`publisher`] | flushes while the server runs |
 //! | [`reseal`] | writes every record again before it is too old |
 //! | [`sync`] | rebuilds the store |
@@ -25,6 +26,7 @@ pub mod flush;
 pub mod keeper;
 pub mod kv;
 pub mod publisher;
+pub mod publishing;
 pub mod pump;
 pub mod reseal;
 pub mod reseed;

@@ -23,10 +23,9 @@ impl Process {
         let (stop, mut stopped) = watch::channel(());
         let mut keeper = Keeper::new(app.clone(), world.edge(), world.feeder());
         let pump = Pump::new(app.clone(), world.feeder(), ends.waiters);
-        let link = app.edge.clone().unwrap();
         let tasks = tokio::spawn(async move {
             if keeper.begin(&mut stopped).await {
-                tokio::join!(keeper.run(&link, ends.ahead, stopped.clone()), pump.run(stopped));
+                tokio::join!(keeper.run(ends.ahead, stopped.clone()), pump.run(stopped));
             }
         });
         Self { app, tasks, stop }
