@@ -138,10 +138,10 @@ impl Feeder {
         let appended = self.client.append(&Append { known: self.known, changes }).await?;
         let status = appended.status;
         let position = Position { epoch: status.epoch, sequence: status.head };
-        self.known = Some(position);
+        let before = self.known.replace(position);
         let ahead = ahead(&pieces, &appended.held);
         if !pieces.is_empty() || !damaged.is_empty() {
-            self.note(&pieces, &appended.held, damaged, position).await?;
+            self.note(&pieces, &appended.held, damaged, position, before).await?;
         }
         let held = pieces.into_iter().map(|piece| piece.subject).zip(appended.held).collect();
         Ok(Fed { status, held, ahead, is_all })
@@ -184,6 +184,7 @@ impl Feeder {
         held: &[Held],
         mut keys: Vec<Changed>,
         position: Position,
+        before: Option<Position>,
     ) -> storage::Result<()> {
         let mut scopes = vec![];
         for (piece, held) in pieces.iter().zip(held) {
@@ -201,7 +202,7 @@ impl Feeder {
         if !scopes.is_empty() {
             feed::note_scopes_fed(transaction.conn(), &scopes).await?;
         }
-        feed::note_position(transaction.conn(), position).await?;
+        feed::note_position(transaction.conn(), position, before).await?;
         transaction.commit().await
     }
 }

@@ -323,7 +323,7 @@ impl Restorer<'_> {
 
     async fn note(&self, position: Position) -> storage::Result<()> {
         let mut transaction = self.db.write().await?;
-        feed::note_position(transaction.conn(), position).await?;
+        feed::note_position(transaction.conn(), position, None).await?;
         transaction.commit().await
     }
 }

@@ -10,6 +10,7 @@ mod outbox;
 mod paging;
 mod permissions;
 mod reseal;
+mod reseed;
 
 use shared::Timestamp;
 
