@@ -23,7 +23,7 @@ pub mod publisher;
 pub mod pump;
 pub mod sync;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod verify;
 
 use std::sync::Arc;
