@@ -1,6 +1,8 @@
 //! Every route. One verb, one file: what it takes, what it answers, and its tests.
 
 mod access;
+#[cfg(test)]
+mod acknowledgements;
 mod api_keys;
 mod body;
 mod error;

@@ -132,6 +132,7 @@ async fn commit_revocation(app: &App, id: &ManagementKeyId) -> anyhow::Result<Co
         return Ok(app.commit_change(transaction, Kind::ManagementKey, id.as_str(), version).await?);
     }
     let pending = management_keys::unacknowledged_revocation(transaction.conn(), id).await?;
+    drop(transaction);
     let Some(version) = pending.filter(|_| app.edge.is_some()) else {
         bail!("there is no management key {id} that is not revoked already");
     };

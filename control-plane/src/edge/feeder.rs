@@ -239,3 +239,29 @@ fn within_a_body(mut pieces: Vec<Piece>) -> Vec<Piece> {
     pieces.truncate(count);
     pieces
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::{Timestamp, feed::Mark};
+
+    use super::*;
+
+    #[test]
+    fn a_body_takes_what_fits_and_at_least_one() {
+        let piece = |length: usize| Piece {
+            subject: Subject::Scope(String::new()),
+            change: WireChange {
+                name: String::new(),
+                version: Version(1),
+                mark: Mark::Changed,
+                changed_at: Timestamp::from_millis(0),
+                sealed: Some("x".repeat(length)),
+            },
+        };
+        let count = |lengths: &[usize]| within_a_body(lengths.iter().map(|length| piece(*length)).collect()).len();
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&[10, 10, 10]), 3);
+        assert_eq!(count(&[BYTES_MAX / 2, BYTES_MAX / 2, 1]), 2);
+        assert_eq!(count(&[BYTES_MAX * 2, 1]), 1);
+    }
+}

@@ -33,7 +33,7 @@ pub mod reseed;
 pub mod restore;
 pub mod sync;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod verify;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod api_keys;
 mod database;
 mod edge_sync;
 mod environments;
+mod feed;
 mod management_keys;
 mod organizations;
 mod outbox;

@@ -27,6 +27,7 @@ pub async fn delete(
             let pending = api_keys::unacknowledged_revocation(transaction.conn(), &caller.environment, &id).await?;
             let version = pending.filter(|_| app.edge.is_some());
             let version = version.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+            drop(transaction);
             Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
         }
     };

@@ -60,7 +60,11 @@ pub async fn expire(
     let row = api_keys::get(transaction.conn(), environment, &id).await?;
     let row = row.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
     let committed = match has_expired {
-        true => Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version },
+        true => {
+            // It would hold the row, and on SQLite the file, while this waits.
+            drop(transaction);
+            Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
+        }
         false => app.commit_change(transaction, Kind::ApiKey, id.as_str(), version).await?,
     };
     app.acknowledge(&committed).await?;

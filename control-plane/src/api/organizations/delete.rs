@@ -32,6 +32,7 @@ pub async fn delete(
             let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
             let version = pending.filter(|_| app.edge.is_some());
             let version = version.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
+            drop(transaction);
             Committed { subject: Subject::Scope(scope.name()), version }
         }
     };

@@ -35,6 +35,7 @@ pub async fn delete(
             let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
             let version = pending.filter(|_| app.edge.is_some());
             let version = version.ok_or_else(|| Error::not_found("Permission", &slug))?;
+            drop(transaction);
             Committed { subject: Subject::Scope(scope.name()), version }
         }
     };

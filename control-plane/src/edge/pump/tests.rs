@@ -1,6 +1,9 @@
 use std::future::Future;
 
-use shared::{feed::Mark, record::Version};
+use shared::{
+    feed::{Mark, State, wire::WireChange},
+    record::Version,
+};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -129,5 +132,59 @@ conformance! {
         let mut reader = next.app.db.read().await.unwrap();
         eventually("and noted", async || outbox::unfed(world.db.read().await.unwrap().conn(), 9).await.unwrap().is_empty()).await;
         assert!(outbox::is_fed(reader.conn(), id.as_str(), revoked.version).await.unwrap());
+    }
+
+    async fn an_idle_pump_asks_how_the_feed_is_and_notices_when_it_lost_something(db: Db) {
+        let world = World::new(db).await;
+        let id = world.create_key_for_feed("key").await;
+        let before = world.feed.snapshot();
+        let process = Process::start(&world, PATIENT);
+        let revoked = process.revoke(&world, &id).await;
+        process.app.acknowledge(&revoked).await.unwrap();
+        let mut seen = process.app.edge.as_ref().unwrap().watch();
+        let is_open = |seen: &Seen| matches!(seen, Seen::Answered(status) if status.state == State::Open);
+        assert!(is_open(&seen.borrow_and_update()));
+        let calls = world.feed.calls();
+        eventually("it asks", async || world.feed.calls() > calls + 1).await;
+        assert!(is_open(&seen.borrow_and_update()));
+        world.feed.roll_back(before);
+        assert!(world.feed.is_open(), "the feed itself does not know");
+        eventually("it is told", async || !world.feed.is_open()).await;
+        eventually("and so are we", async || !is_open(&seen.borrow())).await;
+        world.feed.set_mood(Mood::Failing);
+        eventually("failures are seen", async || matches!(*seen.borrow(), Seen::Failed(_))).await;
+    }
+
+    async fn what_was_noted_of_the_feed_outlasts_the_process(db: Db) {
+        let world = World::new(db).await;
+        let before = world.feed.snapshot();
+        world.create_key_for_feed("key").await;
+        world.feed_all().await;
+        world.feed.roll_back(before);
+        world.feeder().feed(&[]).await.unwrap();
+        assert!(!world.feed.is_open(), "another process knew how far it had come");
+    }
+
+    async fn a_database_that_is_older_than_the_feed_revives_nothing(db: Db) {
+        let world = World::new(db).await;
+        let id = world.create_key_for_feed("key").await;
+        world.feed_all().await;
+        let name = name_of(&world, &id).await;
+        let version = Version(world.clock.now().as_millis() + 5);
+        let changed_at = world.clock.now();
+        let tombstone = WireChange { name: name.clone(), version, mark: Mark::Revoked, changed_at, sealed: None };
+        world.feed.append(vec![tombstone]);
+        world.change_key_for_feed(&id).await;
+        let mut feeder = world.feeder();
+        for _ in 0..2 {
+            let unfed = feeder.unfed(9).await.unwrap();
+            assert_eq!(unfed, [Subject::Key(Kind::ApiKey, id.to_string())]);
+            let fed = feeder.feed(&unfed).await.unwrap();
+            assert_eq!(fed.ahead.len(), 1);
+            assert_eq!((fed.ahead[0].name.as_str(), fed.ahead[0].held.revoked), (name.as_str(), true));
+        }
+        assert_eq!(self::fed(&world, &id).await, Some((Mark::Revoked, version)));
+        world.flusher().flush().await.unwrap();
+        assert!(world.versions_at_edge().await.is_empty(), "nor does the store hear of it");
     }
 }
