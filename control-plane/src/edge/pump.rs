@@ -117,6 +117,7 @@ impl Pump {
         let has_news = fed.held.len() > fed.ahead.len();
         if !fed.held.is_empty() {
             tracing::debug!(changes = fed.held.len(), "told the change feed");
+            self.app.metrics.feed.appended.inc_by(fed.held.len() as u64);
             // The store may now be told as well.
             self.app.publisher.notify();
         }
@@ -143,6 +144,7 @@ impl Pump {
     }
 
     fn fail(&mut self, error: &NotFed) -> Duration {
+        self.app.metrics.feed.append_failures.inc();
         if self.failures.is_multiple_of(LOG_EACH) {
             tracing::warn!("the change feed was not told, and will be tried again: {error}");
         }

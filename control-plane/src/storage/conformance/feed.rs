@@ -82,7 +82,7 @@ conformance! {
             (position(u32::MAX, 9), position(u32::MAX, 9)),
             (position(3, 1), position(3, 1)),
         ] {
-            change!(db, feed::note_position, noted);
+            change!(db, feed::note_position, noted, None);
             assert_eq!(ask!(db, feed::position), Some(expected));
         }
     }

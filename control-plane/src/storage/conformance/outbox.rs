@@ -93,7 +93,7 @@ conformance! {
     async fn without_an_edge_only_what_an_earlier_one_must_be_told_stays(db: Db) {
         change!(db, outbox::add, Kind::ApiKey, "a", Version(1), Route::FeedFirst, at(0));
         add(&db, "b", 1, at(0)).await;
-        change!(db, feed::note_position, Position { epoch: Epoch(1), sequence: 1 });
+        change!(db, feed::note_position, Position { epoch: Epoch(1), sequence: 1 }, None);
         assert_eq!(change!(db, outbox::clear), 1);
         assert_eq!(ask!(db, outbox::waiting, &["a", "b"]), ["a"]);
     }
