@@ -155,6 +155,19 @@ conformance! {
         eventually("failures are seen", async || matches!(*seen.borrow(), Seen::Failed(_))).await;
     }
 
+    async fn a_feed_that_lost_everything_is_seen_to_be_closed_and_goes_on_taking_changes(db: Db) {
+        let world = World::new(db).await;
+        let id = world.create_key_for_feed("key").await;
+        let process = Process::start(&world, PATIENT);
+        world.feed_all().await;
+        world.feed.lose_everything();
+        let revoked = process.revoke(&world, &id).await;
+        process.app.acknowledge(&revoked).await.unwrap();
+        assert_eq!(fed(&world, &id).await, Some((Mark::Revoked, revoked.version)));
+        let seen = process.app.edge.as_ref().unwrap().watch();
+        assert!(matches!(*seen.borrow(), Seen::Answered(status) if status.state == State::Closed));
+    }
+
     async fn what_was_noted_of_the_feed_outlasts_the_process(db: Db) {
         let world = World::new(db).await;
         let before = world.feed.snapshot();
