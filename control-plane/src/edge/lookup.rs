@@ -128,12 +128,11 @@ impl Allowance {
 
     fn take(&self, now: Timestamp) -> bool {
         let now = now.as_millis();
-        let price = |paid_up_at: i64| {
-            // However the clock is turned, it never takes longer than the pause and all the credit to be paid up again.
-            let owed = paid_up_at.clamp(now, now + self.credit + PAUSE_MILLIS) + self.price;
-            (owed <= now + self.credit).then_some(owed)
-        };
-        self.paid_up_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, price).is_ok()
+        // However the clock is turned, nothing is owed for longer than after a failure.
+        let owed = |paid_up_at: i64| paid_up_at.clamp(now, now + self.credit + PAUSE_MILLIS);
+        let is_allowed = |paid_up_at: i64| owed(paid_up_at) + self.price <= now + self.credit;
+        let pay = |paid_up_at| owed(paid_up_at) + if is_allowed(paid_up_at) { self.price } else { 0 };
+        is_allowed(self.paid_up_at.update(Ordering::Relaxed, Ordering::Relaxed, pay))
     }
 
     /// Allows nothing for a while.
