@@ -122,6 +122,15 @@ conformance! {
         process.stop().await;
     }
 
+    async fn a_retired_feed_is_shown_as_what_it_is(db: Db) {
+        let world = World::new(db).await;
+        let process = Process::start(&world);
+        world.feed_client().retire().await.unwrap();
+        world.create_key_for_feed("key").await;
+        eventually("it is shown", async || shows(&process.app, "latchkey_feed_state{state=\"retired\"} 1")).await;
+        process.stop().await;
+    }
+
     async fn changes_that_wait_are_shown(db: Db) {
         let world = World::new(db).await;
         let process = Process::start(&world);
