@@ -159,6 +159,56 @@ conformance! {
         assert!(world.feed.entries().iter().any(|entry| entry.mark == Mark::Revoked));
     }
 
+    /// Two processes, and each changes keys, tells the feed and the store, all at once.
+    async fn many_changes_at_once_all_succeed(db: Db) {
+        let world = World::new(db).await;
+        let patience = Duration::from_secs(30);
+        let processes = [Process::start(&world, patience).await, Process::start(&world, patience).await];
+        let first = &processes[0].server;
+        let second = processes[1].server.of_environment(&first.environment).await;
+        first.permissions(&["a", "b"]).await;
+        let (organization, doomed) = (first.organization().await, first.organization().await);
+        let mut keys = vec![];
+        for number in 0..24 {
+            let of = if number % 3 == 0 { &doomed } else { &organization };
+            keys.push(id_of(&first.api_key(of, json!({"name": "k", "permissions": ["a", "b"]})).await));
+        }
+        let one_key = async |number: usize| {
+            let server = if number.is_multiple_of(2) { first } else { &second };
+            match number % 3 {
+                // Its organization may be gone already.
+                0 => {
+                    let reply = server.delete(&format!("/api_keys/{}", keys[number])).await;
+                    assert!([204, 404].contains(&reply.status), "{reply:?}");
+                }
+                1 => drop(server.post(&format!("/api_keys/{}/expire", keys[number]), json!({})).await.expect(200)),
+                _ => drop(server.delete(&format!("/api_keys/{}", keys[number])).await.expect(204)),
+            }
+        };
+        let flush = async {
+            for _ in 0..10 {
+                world.flusher().flush().await.unwrap();
+            }
+        };
+        let doomed = format!("/organizations/{doomed}");
+        let (_, (), gone, a, b) = tokio::join!(
+            futures::future::join_all((0..keys.len()).map(one_key)),
+            flush,
+            first.delete(&doomed),
+            second.delete("/authorization/permissions/a"),
+            first.delete("/authorization/permissions/b"),
+        );
+        gone.expect(200);
+        a.expect(204);
+        b.expect(204);
+        world.feed_all().await;
+        while world.backlog().await.due > 0 {
+            world.flusher().flush().await.unwrap();
+        }
+        assert_eq!(world.backlog().await.depth, 0);
+        assert_eq!(world.versions_at_edge().await, world.versions().await);
+    }
+
     /// The feed has one entry for all of them, and nobody waits until they are in the store.
     async fn a_hundred_thousand_keys_of_an_organization_are_one_entry(db: Db) {
         const KEYS: i64 = 100_000;

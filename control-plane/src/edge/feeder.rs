@@ -28,8 +28,9 @@ use crate::{
     },
 };
 
-/// How long the changes of one append may be together. The rest of a body is names, numbers, and JSON between.
-const BYTES_MAX: usize = wire::BODY_LIMIT / 2;
+/// How long the changes of one append may be together. As JSON within JSON a record can become twice as long, and there
+/// are numbers and words between.
+const BYTES_MAX: usize = wire::BODY_LIMIT / 3;
 
 /// What brings changes into the feed.
 #[derive(Debug)]

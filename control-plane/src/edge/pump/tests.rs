@@ -15,7 +15,7 @@ use crate::{
     storage::{
         Db, api_keys, edge_sync,
         outbox::{self, Kind},
-        testing::conformance,
+        testing::{conformance, execute},
     },
 };
 
@@ -166,6 +166,36 @@ conformance! {
         assert_eq!(fed(&world, &id).await, Some((Mark::Revoked, revoked.version)));
         let seen = process.app.edge.as_ref().unwrap().watch();
         assert!(matches!(*seen.borrow(), Seen::Answered(status) if status.state == State::Closed));
+    }
+
+    async fn after_failures_it_appends_little_and_then_more_and_forgets_nobody(db: Db) {
+        let world = World::new(db).await;
+        execute(&world.db, "DELETE FROM outbox").await;
+        let mut changes = vec![];
+        for number in 0..35 {
+            let id = world.create_key_for_feed(&number.to_string()).await;
+            let version = world.change_key_for_feed(&id).await;
+            changes.push(Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version });
+        }
+        let (app, ends) = world.linked_app(PATIENT);
+        let mut pump = Pump::new(app.clone(), world.feeder(), ends.waiters);
+        world.feed.set_mood(Mood::Failing);
+        let before = world.feed.appends().len();
+        let pauses = [pump.turn(true).await, pump.turn(true).await, pump.turn(true).await];
+        assert_eq!(pauses.map(|pause| pause.as_millis()), [100, 200, 400]);
+        for _ in 0..9 {
+            assert!(pump.turn(true).await <= LONGEST_PAUSE);
+        }
+        assert_eq!(pump.limit, FEWEST);
+        world.feed.set_mood(Mood::Well);
+        let waits = futures::future::join_all(changes.iter().map(|change| app.acknowledge(change)));
+        let pumping = async {
+            sleep(Duration::from_millis(50)).await;
+            assert_eq!(pump.turn(true).await, Duration::ZERO);
+        };
+        let (told, ()) = tokio::join!(waits, pumping);
+        assert!(told.iter().all(Result::is_ok));
+        assert_eq!(world.feed.appends()[before..], [10, 20, 5]);
     }
 
     async fn what_was_noted_of_the_feed_outlasts_the_process(db: Db) {
