@@ -14,7 +14,7 @@ use shared::{
     },
 };
 
-use super::kv::http_client;
+use super::kv::{cause_of, http_client};
 use crate::config::EdgeConfig;
 
 /// How long a call may take, all in all. A caller waits for its acknowledgement for 5 seconds, so one repetition fits in.
@@ -126,7 +126,7 @@ impl FeedClient {
     }
 
     async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, FeedError> {
-        let unreachable = |error: reqwest::Error| FeedError::Unreachable(error.without_url().to_string());
+        let unreachable = |error: reqwest::Error| FeedError::Unreachable(cause_of(error));
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if response.content_length().is_some_and(|length| length > ANSWER_LIMIT) {

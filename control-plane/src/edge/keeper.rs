@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     acknowledge::Seen,
     feeder::{Ahead, Feeder},
+    publisher,
     reseed::reseed,
     restore::{Restored, Restorer},
 };
@@ -29,8 +30,10 @@ use crate::{
 const TURN_EACH: Duration = Duration::from_secs(1);
 /// The pause after a first failure. It doubles with each further one.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause: whoever starts the server before the Worker need not wait for long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A failure is logged when it is the first one, and then each so many.
+const LOG_EACH: u32 = 15;
 
 /// Keeps database and feed in agreement.
 #[derive(Debug)]
@@ -64,9 +67,22 @@ impl Keeper {
                 Ok(restored) => return self.report(restored),
                 Err(error) => {
                     self.app.metrics.feed.show(FeedState::Unreachable);
-                    self.pause("nothing is published before the change feed was compared with the database", &error).await;
+                    self.measure().await;
+                    self.pause("nothing is published before the change feed was compared with the database", &error)
+                        .await;
                 }
             }
+        }
+    }
+
+    /// Shows how much waits, which otherwise the tasks do that have not begun yet.
+    async fn measure(&self) {
+        let measured = async {
+            self.app.metrics.feed.lag.set(self.lag().await?);
+            publisher::measure(&self.app).await.map(drop)
+        };
+        if let Err(error) = measured.await {
+            tracing::error!("the outbox cannot be read: {error}");
         }
     }
 
@@ -149,7 +165,9 @@ impl Keeper {
     }
 
     async fn reseed(&mut self) -> anyhow::Result<()> {
-        tracing::warn!("the change feed is closed, so the edge accepts no key: it will be told every change of the last week");
+        tracing::warn!(
+            "the change feed is closed, so the edge accepts no key: it will be told every change of the last week"
+        );
         let told = reseed(&self.app.db, &mut self.feeder, self.app.clock.now()).await?;
         tracing::info!(told, "the change feed is open again");
         Ok(())
@@ -166,12 +184,7 @@ impl Keeper {
     }
 
     fn restorer(&self) -> Restorer<'_> {
-        Restorer {
-            db: &self.app.db,
-            clock: &self.app.clock,
-            feed: self.feeder.client(),
-            secrets: &self.edge.secrets,
-        }
+        Restorer { db: &self.app.db, clock: &self.app.clock, feed: self.feeder.client(), secrets: &self.edge.secrets }
     }
 
     fn report(&mut self, restored: Restored) {
@@ -194,7 +207,9 @@ impl Keeper {
     }
 
     async fn pause(&mut self, what: &str, error: &anyhow::Error) {
-        tracing::warn!("{what}, and will be tried again: {error:#}");
+        if self.failures.is_multiple_of(LOG_EACH) {
+            tracing::warn!("{what}, and will be tried again: {error:#}");
+        }
         let pause = PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(10))).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         sleep(pause).await;

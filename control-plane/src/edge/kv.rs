@@ -88,13 +88,19 @@ impl KvError {
 
     fn of_transport(error: reqwest::Error) -> Self {
         let before_it_was_sent = error.is_connect() || error.is_builder();
-        let error = error.without_url();
-        let mut cause: &dyn Error = &error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        if before_it_was_sent { Self::Unreachable(cause.to_string()) } else { Self::BrokenOff(cause.to_string()) }
+        let cause = cause_of(error);
+        if before_it_was_sent { Self::Unreachable(cause) } else { Self::BrokenOff(cause) }
     }
+}
+
+/// What really went wrong, without the URL, which can hold a name.
+pub(super) fn cause_of(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// The body of a bulk write, as long as one may be.

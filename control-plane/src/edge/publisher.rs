@@ -42,6 +42,16 @@ pub async fn run(flusher: Option<Flusher>, app: App, mut stopped: watch::Receive
     }
 }
 
+/// Shows how much waits, and says it.
+pub(super) async fn measure(app: &App) -> storage::Result<Backlog> {
+    let now = app.clock.now();
+    let backlog = outbox::backlog(app.db.read().await?.conn(), now).await?;
+    let age = backlog.oldest.map_or(0, |oldest| (now.as_millis() - oldest.as_millis()).max(0) / 1000);
+    app.metrics.outbox_depth.set(backlog.depth);
+    app.metrics.outbox_age.set(age);
+    Ok(backlog)
+}
+
 struct Publisher {
     app: App,
     flusher: Option<Flusher>,
@@ -86,12 +96,7 @@ impl Publisher {
     }
 
     async fn look(&self) -> storage::Result<Backlog> {
-        let now = self.app.clock.now();
-        let backlog = outbox::backlog(self.app.db.read().await?.conn(), now).await?;
-        let age = backlog.oldest.map_or(0, |oldest| (now.as_millis() - oldest.as_millis()).max(0) / 1000);
-        self.app.metrics.outbox_depth.set(backlog.depth);
-        self.app.metrics.outbox_age.set(age);
-        Ok(backlog)
+        measure(&self.app).await
     }
 
     async fn discard(&mut self, backlog: Backlog) -> storage::Result<()> {
