@@ -128,7 +128,7 @@ async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, pru
 /// A database that was restored from a backup must not be written over what the edge knows better.
 async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
     let restorer = Restorer { db, clock, feed: feeder.client(), secrets: &edge.secrets };
-    match restorer.catch_up().await {
+    match restorer.catch_up(&Kv::new(edge, clock.clone())?).await {
         Ok(restored) if restored.changes() > 0 => {
             let changes = restored.changes();
             print_line!(

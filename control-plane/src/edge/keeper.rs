@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use shared::feed::{Position, State, Status};
+use shared::{
+    feed::{Position, State, Status},
+    seal::EdgeSecrets,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -15,6 +18,7 @@ use tokio::{
 use super::{
     acknowledge::Seen,
     feeder::{Ahead, Feeder},
+    kv::Kv,
     publisher,
     reseed::reseed,
     restore::{Restored, Restorer},
@@ -40,7 +44,8 @@ const LOG_EACH: u32 = 15;
 pub struct Keeper {
     app: App,
     feeder: Feeder,
-    edge: EdgeConfig,
+    kv: Kv,
+    secrets: EdgeSecrets,
     failures: u32,
     /// How the feed was when it was last looked at.
     last: Option<FeedState>,
@@ -48,9 +53,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// What keeps this server's database and the feed of this edge in agreement.
-    #[must_use]
-    pub const fn new(app: App, edge: EdgeConfig, feeder: Feeder) -> Self {
-        Self { app, feeder, edge, failures: 0, last: None }
+    ///
+    /// # Errors
+    /// If the edge's settings are wrong.
+    pub fn new(app: App, edge: EdgeConfig, feeder: Feeder) -> anyhow::Result<Self> {
+        let kv = Kv::new(&edge, app.clock.clone())?;
+        Ok(Self { app, feeder, kv, secrets: edge.secrets, failures: 0, last: None })
     }
 
     /// Takes over what the feed knows better, however long it takes to reach it. `false` if the sender of `stopped` is dropped before.
@@ -63,7 +71,7 @@ impl Keeper {
 
     async fn catch_up_at_last(&mut self) {
         loop {
-            match self.restorer().catch_up().await {
+            match self.restorer().catch_up(&self.kv).await {
                 Ok(restored) => return self.report(restored),
                 Err(error) => {
                     self.app.metrics.feed.show(FeedState::Unreachable);
@@ -132,7 +140,7 @@ impl Keeper {
         let is_news = self.last.replace(state) != Some(state);
         let Some(status) = status else { return Ok(()) };
         if self.is_behind(status).await? {
-            let restored = self.restorer().catch_up().await?;
+            let restored = self.restorer().catch_up(&self.kv).await?;
             self.report(restored);
         }
         match status.state {
@@ -184,7 +192,7 @@ impl Keeper {
     }
 
     fn restorer(&self) -> Restorer<'_> {
-        Restorer { db: &self.app.db, clock: &self.app.clock, feed: self.feeder.client(), secrets: &self.edge.secrets }
+        Restorer { db: &self.app.db, clock: &self.app.clock, feed: self.feeder.client(), secrets: &self.secrets }
     }
 
     fn report(&mut self, restored: Restored) {

@@ -43,7 +43,7 @@ impl Publishing {
         let lookup = Lookup::new(for_lookup, app.clock.clone())?;
         let (app, pump, ahead) = pump::connect(app.with_lookup(lookup), for_pump)?;
         let feeder = Feeder::new(for_feeder, app.db.clone(), app.clock.clone())?;
-        let keeper = Keeper::new(app.clone(), for_keeper, feeder);
+        let keeper = Keeper::new(app.clone(), for_keeper, feeder)?;
         let flusher = Flusher::new(for_flusher, app.db.clone(), app.clock.clone())?;
         let edge = Some(EdgeTasks { keeper, pump, ahead, flusher });
         Ok((app.clone(), Self { app, edge }))

@@ -12,6 +12,9 @@
 //! | a scope that was revoked, with a generation that is not reached here | the organization or the permission is deleted, with all that this does to keys |
 //! | a key that is not here | nothing. Its record is refused when it is too old; `latchkey edge sync --prune` removes it before |
 //!
+//! The feed remembers a week. If the database is further behind than that, each of its keys is compared with the store first, which has
+//! a tombstone of every key that was ever revoked.
+//!
 //! Usually nothing is newer there. Then this reads what the feed was told since the position was noted last, which is
 //! little. It is idempotent, and several processes may do it at once: nothing here goes back.
 
@@ -29,11 +32,14 @@ use shared::{
     seal::EdgeSecrets,
 };
 
-use super::feed::FeedClient;
+use super::{
+    feed::FeedClient,
+    kv::{self, Kv},
+};
 use crate::{
     clock::Clock,
     storage::{
-        self, Conn, Db, Writer, api_keys,
+        self, Conn, Db, Writer, api_keys, edge_sync,
         feed::{self, ScopeChange},
         organizations,
         outbox::{self, Kind, Route},
@@ -92,8 +98,8 @@ impl Restorer<'_> {
     /// Takes over what the feed has beyond the position that the database noted, and notes how far it has come.
     ///
     /// # Errors
-    /// If the database or the feed fails. What was taken over by then stays, and this can be repeated.
-    pub async fn catch_up(&self) -> anyhow::Result<Restored> {
+    /// If the database, the feed or the store fails. What was taken over by then stays, and this can be repeated.
+    pub async fn catch_up(&self, kv: &Kv) -> anyhow::Result<Restored> {
         let noted = feed::position(self.db.read().await?.conn()).await?;
         let status = self.feed.status().await?.status;
         // Of another epoch nothing is known. One that has not come as far as was noted has lost something, which the
@@ -102,7 +108,47 @@ impl Restorer<'_> {
         if status.state == State::Retired || after >= status.head {
             return Ok(Restored::default());
         }
-        self.take_over_after(Position { epoch: status.epoch, sequence: after }).await
+        let mut restored = Restored::default();
+        if after < status.trimmed {
+            self.take_over_from_store(kv, &mut restored).await?;
+        }
+        self.take_over_after(Position { epoch: status.epoch, sequence: after }, restored).await
+    }
+
+    /// Takes over what the store has. It may be stale, so the feed comes after it; but it forgets nothing.
+    async fn take_over_from_store(&self, kv: &Kv, restored: &mut Restored) -> anyhow::Result<()> {
+        tracing::warn!(
+            "the database is further behind than the change feed remembers, so each key is compared with the edge's store first"
+        );
+        for kind in Kind::EVERY {
+            let mut cursor = String::new();
+            loop {
+                let (limit, now) = (i64::try_from(kv::GET_LIMIT)?, self.clock.now());
+                let page = edge_sync::after(self.db.read().await?.conn(), kind, &cursor, limit, now).await?;
+                let Some(last) = page.last() else { break };
+                cursor.clone_from(&last.id);
+                let kv_keys: Vec<&KvKey> = page.iter().filter_map(|entry| entry.kv_key.as_ref()).collect();
+                let names: Vec<&str> = kv_keys.iter().map(|kv_key| kv_key.as_str()).collect();
+                let mut values = kv.get(&names).await?;
+                let entry = |kv_key: &&KvKey| self.entry_of_record(kv_key, values.remove(kv_key.as_str())?);
+                let entries = kv_keys.iter().filter_map(entry).collect();
+                self.take_over_page(entries, &mut RevokedScopes::default(), restored).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the feed would have of a record of the store. `None` if it is not one of ours.
+    fn entry_of_record(&self, kv_key: &KvKey, sealed: String) -> Option<WireEntry> {
+        let record = self.secrets.open(kv_key, &sealed).ok()?;
+        let mark = if record.revoked.is_some() { Mark::Revoked } else { Mark::Changed };
+        Some(WireEntry {
+            sequence: 0,
+            name: kv_key.as_str().to_owned(),
+            version: record.version,
+            mark,
+            sealed: Some(sealed),
+        })
     }
 
     /// Takes over whatever the feed has.
@@ -111,7 +157,7 @@ impl Restorer<'_> {
     /// As above.
     pub async fn take_over_all(&self) -> anyhow::Result<Restored> {
         let epoch = self.feed.status().await?.status.epoch;
-        self.take_over_after(Position { epoch, sequence: 0 }).await
+        self.take_over_after(Position { epoch, sequence: 0 }, Restored::default()).await
     }
 
     /// Whether the feed really has something of these keys that the database has not. What an append reported can have been
@@ -144,8 +190,7 @@ impl Restorer<'_> {
         Ok(entries.iter().filter(newer).count())
     }
 
-    async fn take_over_after(&self, mut position: Position) -> anyhow::Result<Restored> {
-        let mut restored = Restored::default();
+    async fn take_over_after(&self, mut position: Position, mut restored: Restored) -> anyhow::Result<Restored> {
         for _ in 0..ATTEMPTS {
             let mut scopes = RevokedScopes::default();
             match self.walk(position, &mut scopes, &mut restored).await? {

@@ -25,7 +25,7 @@ impl Process {
     fn start(world: &World) -> Self {
         let (app, ends) = world.linked_app(DEADLINE);
         let (stop, mut stopped) = watch::channel(());
-        let mut keeper = Keeper::new(app.clone(), world.edge(), world.feeder());
+        let mut keeper = Keeper::new(app.clone(), world.edge(), world.feeder()).unwrap();
         let pump = Pump::new(app.clone(), world.feeder(), ends.waiters);
         let tasks = tokio::spawn(async move {
             if keeper.begin(&mut stopped).await {

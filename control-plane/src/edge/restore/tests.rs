@@ -17,7 +17,7 @@ use crate::{
 async fn catch_up(world: &World) -> Restored {
     let (feed, secrets) = (world.feed_client(), world.secrets());
     let restorer = Restorer { db: &world.db, clock: &world.clock, feed: &feed, secrets: &secrets };
-    restorer.catch_up().await.unwrap()
+    restorer.catch_up(&world.kv_client()).await.unwrap()
 }
 
 async fn key(world: &World, text: &str) -> ApiKey {
@@ -249,6 +249,25 @@ conformance! {
         assert_eq!(key(&world, "key").await.permissions.0, ["a"]);
     }
 
+    async fn what_the_feed_has_forgotten_the_store_has_not(db: Db) {
+        let world = World::new(db).await;
+        let gone = create_key_with(&world, "gone", &[]).await;
+        let changed = create_key_with(&world, "changed", &[]).await;
+        publish(&world).await;
+        backup::back_up(&world.db).await;
+        revoke(&world, &gone, "leaked").await;
+        let expired = world.change_key_for_feed(&changed).await;
+        publish(&world).await;
+        world.advance(Duration::from_secs(8 * 24 * 60 * 60));
+        world.feed.trim(world.clock.now());
+        assert_eq!(world.feed.entries(), [], "a week has gone by");
+        backup::restore(&world.db).await;
+        assert_eq!(catch_up(&world).await, Restored { revoked: 1, taken_over: 1, ..Restored::default() });
+        assert_eq!(key(&world, "gone").await.revoked_reason.as_deref(), Some("leaked"));
+        assert_eq!(key(&world, "changed").await.version, expired);
+        expect_agreement(&world).await;
+    }
+
     async fn keys_that_the_database_does_not_know_are_counted_and_left(db: Db) {
         let world = World::new(db).await;
         backup::back_up(&world.db).await;
@@ -286,7 +305,7 @@ conformance! {
         backup::restore(&world.db).await;
         let (feed, secrets) = (world.feed_client(), EdgeSecrets::parse(&"another secret".repeat(3)).unwrap());
         let restorer = Restorer { db: &world.db, clock: &world.clock, feed: &feed, secrets: &secrets };
-        let restored = restorer.catch_up().await.unwrap();
+        let restored = restorer.catch_up(&world.kv_client()).await.unwrap();
         assert_eq!(restored, Restored { revoked: 1, unreadable: 1, ..Restored::default() });
         assert_eq!(key(&world, "gone").await.revoked_reason.as_deref(), Some("revoked_before_restore"));
     }

@@ -189,6 +189,11 @@ impl FakeWorker {
         self.status().state == State::Open
     }
 
+    /// Removes what need not stay any longer.
+    pub fn trim(&self, now: Timestamp) {
+        self.with(|feed| feed.trim(now)).unwrap();
+    }
+
     /// Its entries, by number.
     pub fn entries(&self) -> Vec<Entry> {
         self.map.lock().unwrap().in_order(0).cloned().collect()
