@@ -310,6 +310,12 @@ impl<'a, S: Store> Feed<'a, S> {
         Self { store, rules, fresh }
     }
 
+    /// Its entries.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        self.store
+    }
+
     /// What it knows of itself. A feed that was never written begins its first life here, closed.
     ///
     /// # Errors

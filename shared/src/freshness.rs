@@ -19,7 +19,7 @@
 //!      ──► Decide, Refuse, Unknown: decide now, without awaiting
 //! ```
 
-use std::{collections::BTreeMap, hash::Hash};
+use std::{collections::BTreeMap, hash::Hash, rc::Rc};
 
 use hashlink::LinkedHashMap;
 
@@ -44,6 +44,8 @@ pub trait Stored: Clone {
     fn version(&self) -> Version;
     /// When it was made from the database.
     fn sealed_at(&self) -> Timestamp;
+    /// Whether it can never be accepted again, and so is as good as new however old it is.
+    fn is_final(&self) -> bool;
     /// The scopes that it depends on, and the generation of each when it was made.
     fn scopes(&self) -> Vec<(Place, Version)>;
     /// Subjects it to what became of one of its scopes.
@@ -363,8 +365,7 @@ impl<R: Stored> Isolate<R> {
         }
         self.polls += 1;
         self.polling = Some((self.polls, now.plus_millis(self.limits.poll)));
-        let position = self.epoch.map(|epoch| Position { epoch, sequence: self.cursor });
-        Some(Poll { number: self.polls, life: self.life, position, sent: now })
+        Some(Poll { number: self.polls, life: self.life, position: self.position(), sent: now })
     }
 
     /// Notes that a poll was not answered.
@@ -379,8 +380,7 @@ impl<R: Stored> Isolate<R> {
         self.watch_clock(now);
         let clock_fits = now >= poll.sent || !self.rules.clock_step_ends_lease;
         self.abandon_poll(poll);
-        let position = self.epoch.map(|epoch| Position { epoch, sequence: self.cursor });
-        let fits = poll.life == self.life && poll.position == position;
+        let fits = poll.life == self.life && poll.position == self.position();
         if !clock_fits || (!fits && self.rules.answer_fits_question) {
             return Polled::Ignored;
         }
@@ -503,7 +503,7 @@ impl<R: Stored> Isolate<R> {
 
     fn is_believable(&self, record: &R, now: Timestamp) -> bool {
         let age = now.as_millis() - record.sealed_at().as_millis();
-        age <= self.limits.record_age || !self.rules.record_age_is_checked
+        record.is_final() || age <= self.limits.record_age || !self.rules.record_age_is_checked
     }
 
     /// Keeps a record, subjected to what became of its scopes since it was sealed.
@@ -599,10 +599,38 @@ impl<R: Stored> Isolate<R> {
         (self.floors.len() + self.scopes.len(), self.records.len(), self.absent.len())
     }
 
+    /// How far it has come in the feed.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.epoch.map(|epoch| Position { epoch, sequence: self.cursor })
+    }
+
     /// How often it forgot everything.
     #[must_use]
     pub const fn resets(&self) -> u64 {
         self.life
+    }
+}
+
+impl<R: Stored> Stored for Rc<R> {
+    fn version(&self) -> Version {
+        (**self).version()
+    }
+
+    fn sealed_at(&self) -> Timestamp {
+        (**self).sealed_at()
+    }
+
+    fn is_final(&self) -> bool {
+        (**self).is_final()
+    }
+
+    fn scopes(&self) -> Vec<(Place, Version)> {
+        (**self).scopes()
+    }
+
+    fn subject_to(&mut self, scope: Place, effect: &Effect) {
+        Self::make_mut(self).subject_to(scope, effect);
     }
 }
 

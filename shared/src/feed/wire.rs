@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Epoch, Held, Mark, Page, PageEntry, Position, Sequence, State, Status};
-use crate::{Timestamp, digest::Place, record::Version};
+use super::{Effect, Epoch, Held, Mark, Page, PageEntry, Position, Refusal, Sequence, Status};
+use crate::{Timestamp, digest::Place, error::ApiError, record::Version};
 
 /// `POST`: [`Append`], answered with [`Appended`].
 pub const APPEND: &str = "/_edge/feed/append";
@@ -244,14 +244,16 @@ impl Reader<'_> {
     }
 }
 
-impl State {
-    /// As the feed's own store holds it.
+impl Refusal {
+    /// The answer that says so.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-            Self::Retired => "retired",
-        }
+    pub fn to_error(self) -> ApiError {
+        let (status, code) = match self {
+            Self::Closed => (503, "feed_closed"),
+            Self::Retired => (410, "feed_retired"),
+            Self::AnotherEpoch => (409, "feed_has_another_epoch"),
+            Self::Full => (507, "feed_full"),
+        };
+        ApiError::new(status, code, format!("{self}."))
     }
 }
