@@ -143,7 +143,8 @@ fn bad_query() -> ApiError {
 fn position(request: &Request) -> Result<Option<Position>, ApiError> {
     let url = request.inner().url();
     let Some((_, query)) = url.split_once('?') else { return Ok(None) };
-    let (epoch, after) = query.strip_prefix("epoch=").and_then(|rest| rest.split_once("&after=")).ok_or_else(bad_query)?;
+    let (epoch, after) =
+        query.strip_prefix("epoch=").and_then(|rest| rest.split_once("&after=")).ok_or_else(bad_query)?;
     let (epoch, sequence) = (epoch.parse().map_err(|_| bad_query())?, after.parse().map_err(|_| bad_query())?);
     Ok(Some(Position { epoch: Epoch(epoch), sequence }))
 }

@@ -49,6 +49,9 @@ mod tests {
         count(|counters| counters.kv_reads += 1);
         count(|counters| counters.refused_unseen += 1);
         let json = serde_json::to_string(&current()).unwrap();
-        assert_eq!(json, r#"{"kv_reads":2,"feed_reads":0,"polls":0,"rejected_records":0,"refused_unseen":1,"validations":0}"#);
+        assert_eq!(
+            json,
+            r#"{"kv_reads":2,"feed_reads":0,"polls":0,"rejected_records":0,"refused_unseen":1,"validations":0}"#
+        );
     }
 }

@@ -25,9 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The next changes after a position.
 pub async fn poll(edge: &Edge, position: Option<Position>, patience: Duration) -> Option<Page> {
-    let query = position.map_or_else(String::new, |Position { epoch, sequence }| {
-        format!("?epoch={}&after={sequence}", epoch.0)
-    });
+    let query = position
+        .map_or_else(String::new, |Position { epoch, sequence }| format!("?epoch={}&after={sequence}", epoch.0));
     let body = get(edge, &format!("{BASE}{PAGE}{query}"), patience).await?;
     let page = Page::decode(&body);
     if page.is_none() {

@@ -158,7 +158,9 @@ async fn poll_to_the_end(edge: &Edge, first: Poll) {
         match (polled, next) {
             (Polled::More, Some(next)) => poll = next,
             (Polled::Overflow, _) => {
-                console_error!("The change feed has more entries than an isolate can hold; it refuses to work for a minute.");
+                console_error!(
+                    "The change feed has more entries than an isolate can hold; it refuses to work for a minute."
+                );
                 return wake(false);
             }
             _ => return wake(true),
@@ -225,14 +227,12 @@ fn unknown(why: Unknown) -> Failure {
             "record_too_old",
             "What the edge has of this key is too old to decide on. The control plane renews it: see that it is running.",
         ),
-        Unknown::Behind => (
-            "record_behind",
-            "This key was changed, and its new state is not at the edge yet. Try again in a second.",
-        ),
-        Unknown::TooManyQuestions => (
-            "too_many_unknown_keys",
-            "Too many keys that nobody knows were asked about. Try again in a second.",
-        ),
+        Unknown::Behind => {
+            ("record_behind", "This key was changed, and its new state is not at the edge yet. Try again in a second.")
+        }
+        Unknown::TooManyQuestions => {
+            ("too_many_unknown_keys", "Too many keys that nobody knows were asked about. Try again in a second.")
+        }
     };
     Failure::passing(ApiError::new(503, code, message))
 }

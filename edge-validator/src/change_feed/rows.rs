@@ -235,7 +235,14 @@ impl Row {
 fn read_entry(mut row: Row) -> Result<Entry<Body>, Failure> {
     let PageEntry { sequence, place, version, mark } = row.page_entry()?;
     let kept_until = Timestamp::from_millis(row.integer()?);
-    Ok(Entry { sequence, place, version, mark, kept_until, body: Body { name: row.text()?, sealed: row.optional_text()? } })
+    Ok(Entry {
+        sequence,
+        place,
+        version,
+        mark,
+        kept_until,
+        body: Body { name: row.text()?, sealed: row.optional_text()? },
+    })
 }
 
 fn to_wire(entry: Entry<Body>) -> WireEntry {
@@ -262,4 +269,3 @@ fn from_json<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Error> {
 fn damaged() -> Failure {
     Error::RustError("a row of the change feed cannot be read".to_owned()).into()
 }
-
