@@ -7,9 +7,9 @@ use worker::console_error;
 
 use crate::{config::Edge, counters::count, wait::within};
 
-/// How long KV's own cache keeps what it read, in seconds: a day. Nothing relies on its being fresh, so it may be as long
-/// as is useful.
-const CACHE_SECONDS: u64 = 24 * 60 * 60;
+/// How long KV's own cache keeps what it read, in seconds. No refusal relies on its being fresh. But it keeps as well that
+/// there was no such key, and a new key must be seen in KV before its creation leaves the feed, which is after an hour.
+const CACHE_SECONDS: u64 = 10 * 60;
 /// KV answers in milliseconds, or in some hundred when a record comes from afar. Longer than this it is not there.
 const PATIENCE: Duration = Duration::from_secs(2);
 
