@@ -3,6 +3,7 @@
 
 use std::{
     io::Write,
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
@@ -319,6 +320,28 @@ fn requests_that_come_together_share_one_poll() {
         });
         let polls = world.status(0)["polls"].as_u64().expect("a number") - before;
         assert!((1..=2).contains(&polls), "40 requests polled {polls} times");
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_while_it_polls_hinders_nobody() {
+    let Some(world) = world(1) else { return };
+    let key = world.hand.key(1);
+    world.hand.create(&key);
+    let body = json!({ "value": key.value }).to_string();
+    let head = format!(
+        "POST /api_keys/validations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n",
+        world.hand.management_key,
+        body.len()
+    );
+    let address = world.workerd.urls[0].trim_start_matches("http://").to_owned();
+    for _ in 0..5 {
+        thread::sleep(LEASE);
+        for _ in 0..10 {
+            let mut gone = TcpStream::connect(&address).expect("workerd listens");
+            gone.write_all(head.as_bytes()).and_then(|()| gone.write_all(body.as_bytes())).expect("workerd reads");
+        }
+        assert!(world.is_valid(0, &key));
     }
 }
 
