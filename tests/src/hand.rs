@@ -175,7 +175,7 @@ impl Hand {
     /// Appends changes to a feed that is known to have come so far.
     #[track_caller]
     pub fn append_knowing(&self, known: Option<Position>, changes: Vec<WireChange>) -> Appended {
-        parsed(&self.ingress.post(wire::APPEND, &json!(Append { known, changes })))
+        append_to(&self.ingress, known, changes)
     }
 
     /// Makes a key valid: in the feed, and in KV.
@@ -220,6 +220,13 @@ impl Entropy for Numbered {
             *byte = self.0.to_be_bytes()[0];
         }
     }
+}
+
+/// Appends changes through the ingress.
+#[track_caller]
+#[must_use]
+pub fn append_to(ingress: &Client, known: Option<Position>, changes: Vec<WireChange>) -> Appended {
+    parsed(&ingress.post(wire::APPEND, &json!(Append { known, changes })))
 }
 
 #[track_caller]
