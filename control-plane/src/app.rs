@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::{clock::Clock, edge::Wake, metrics::Metrics, storage::Db};
+use crate::{
+    clock::Clock,
+    edge::{Wake, acknowledge::EdgeLink},
+    metrics::Metrics,
+    storage::Db,
+};
 
 /// The server's state: cheap to clone, and with nothing in it that another process could not have.
 #[derive(Debug, Clone)]
@@ -13,14 +18,22 @@ pub struct App {
     pub clock: Clock,
     /// Tells the publisher that there is something to publish.
     pub publisher: Wake,
+    /// What tells callers that a change has reached the edge, if there is an edge.
+    pub edge: Option<Arc<EdgeLink>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
 
 impl App {
-    /// The state of a server that has just been started.
+    /// The state of a server without an edge that has just been started.
     #[must_use]
     pub fn new(db: Db, clock: Clock) -> Self {
-        Self { db, clock, publisher: Wake::default(), metrics: Arc::new(Metrics::default()) }
+        Self { db, clock, publisher: Wake::default(), edge: None, metrics: Arc::new(Metrics::default()) }
+    }
+
+    /// The same server with an edge.
+    #[must_use]
+    pub fn with_edge(self, edge: Arc<EdgeLink>) -> Self {
+        Self { edge: Some(edge), ..self }
     }
 }

@@ -70,7 +70,8 @@ pub async fn create_management_key(
     };
     management_keys::insert(transaction.conn(), &key).await?;
     let version = shared::record::Version::first(now);
-    outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, now).await?;
+    outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, outbox::Route::FeedFirst, now)
+        .await?;
     Ok(CreatedManagementKey { id, text })
 }
 

@@ -114,6 +114,7 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_changed ON api_keys (changed_at) WHERE changed_at IS NOT NULL;
 CREATE INDEX api_keys_sealed ON api_keys (sealed_at, id) WHERE revoked_at IS NULL;
 CREATE INDEX api_keys_of_organization ON api_keys (environment_id, organization_id, id) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_ever_of_organization ON api_keys (environment_id, organization_id, id);
 
 -- What the edge has yet to be told: a row for each key whose record there is older than its row here.
 CREATE TABLE outbox (
@@ -135,6 +136,8 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (next_attempt_at, key_id);
 CREATE INDEX outbox_of_claim ON outbox (claim);
+CREATE INDEX outbox_unfed ON outbox (queued_at, key_id)
+    WHERE through_feed AND (fed_version IS NULL OR fed_version < version);
 
 -- What narrowed many keys at once, as one entry of the change feed, for as long as that entry stays there.
 CREATE TABLE scope_changes (
@@ -154,6 +157,7 @@ CREATE INDEX scope_changes_unfed ON scope_changes (changed_at) WHERE NOT fed;
 
 -- How far the change feed had come when it last answered: at most one row.
 CREATE TABLE feed_position (
+    id       INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     epoch    BIGINT NOT NULL,
     sequence BIGINT NOT NULL
 );

@@ -4,6 +4,8 @@ use axum::{
 };
 use shared::error::{ApiError, FieldError};
 
+use crate::edge::acknowledge::Unacknowledged;
+
 /// What a handler can fail with.
 #[derive(Debug)]
 pub enum Error {
@@ -13,6 +15,8 @@ pub enum Error {
     Internal(anyhow::Error),
     /// The database has no connection left: the caller should come again.
     Busy,
+    /// The change is committed, and the edge does not have it yet: the caller should repeat the call.
+    EdgePending,
 }
 
 impl Error {
@@ -54,6 +58,15 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<Unacknowledged> for Error {
+    fn from(error: Unacknowledged) -> Self {
+        match error {
+            Unacknowledged::Pending => Self::EdgePending,
+            Unacknowledged::Storage(error) => error.into(),
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
@@ -62,12 +75,18 @@ impl IntoResponse for Error {
                 tracing::error!(cause = format!("{cause:#}"), "a request failed");
                 internal_error()
             }
-            Self::Busy => {
-                let busy = ApiError::new(503, "overloaded", "The database is busy. Try again in a second.");
-                ([(header::RETRY_AFTER, "1")], respond(&busy)).into_response()
-            }
+            Self::Busy => come_again("overloaded", "The database is busy. Try again in a second."),
+            Self::EdgePending => come_again(
+                "edge_propagation_pending",
+                "The change is made and stands, but the edge does not have it yet, so old decisions are still possible. \
+                 Repeat the same call: it goes on waiting, and succeeds once the edge has the change.",
+            ),
         }
     }
+}
+
+fn come_again(code: &str, message: &str) -> Response {
+    ([(header::RETRY_AFTER, "1")], respond(&ApiError::new(503, code, message))).into_response()
 }
 
 /// The one body of a failure of ours.

@@ -100,7 +100,10 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
     let mut errors = vec![
         ("408", "The request took longer than it may."),
         ("500", "Latchkey failed; its log says why."),
-        ("503", "Latchkey is overloaded or cannot reach its database; try again after `Retry-After` seconds."),
+        (
+            "503",
+            "Latchkey is overloaded, or the change is made and the edge does not have it yet; try again after `Retry-After` seconds.",
+        ),
     ];
     let is_in_query =
         |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);

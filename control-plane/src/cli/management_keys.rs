@@ -103,7 +103,8 @@ async fn revoke(db: &Db, id: &ManagementKeyId) -> anyhow::Result<()> {
     let Some(version) = management_keys::revoke(transaction.conn(), id, "revoked_by_operator", now).await? else {
         bail!("there is no management key {id} that is not revoked already");
     };
-    outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, now).await?;
+    outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, outbox::Route::FeedFirst, now)
+        .await?;
     transaction.commit().await?;
     print_line!("Revoked {id}.");
     Ok(())

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     clock::Clock,
     config::Config,
-    edge::{flush::Flusher, publisher},
+    edge::{acknowledge::EdgeLink, feeder::Feeder, flush::Flusher, publisher, pump::Pump},
     keys,
     storage::{Db, environments},
 };
@@ -24,8 +24,14 @@ use crate::{
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
-    let app = App::new(db.clone(), Clock::system());
+    let mut app = App::new(db.clone(), Clock::system());
     let flusher = config.edge()?.map(|edge| Flusher::new(edge, db.clone(), app.clock.clone())).transpose()?;
+    let feeder = config.edge()?.map(|edge| Feeder::new(edge, db.clone(), app.clock.clone())).transpose()?;
+    let pump = feeder.map(|feeder| {
+        let (link, ends) = EdgeLink::new(feeder.client().clone());
+        app.edge = Some(link);
+        Pump::new(app.clone(), feeder, ends)
+    });
     db.migrate().await?;
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -34,11 +40,15 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
+    let pump = pump.map(|pump| tokio::spawn(pump.run(stopped.clone())));
     let publisher = tokio::spawn(publisher::run(flusher, app.clone(), stopped));
     serve(listener, api::router(app, config)).await?;
     // Requests are done; what they committed is in the outbox, and the publisher takes it up again after a restart.
     drop(stop);
     publisher.await?;
+    if let Some(pump) = pump {
+        pump.await?;
+    }
     db.close().await;
     Ok(())
 }

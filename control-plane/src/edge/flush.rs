@@ -1,8 +1,8 @@
-//! Telling the edge's store what changed: one flush, and the rules by which it never leaves an older record over a
+//! Telling the edge's store what changed, once the change feed has what it must have of it: one flush, and the rules by which it never leaves an older record over a
 //! newer one and never loses a change.
 //!
 //! A change is committed together with a row in the outbox. A flush
-//! 1. *claims* rows that are due, in a transaction of its own: it writes its number into them, and the moment until
+//! 1. *claims* rows that are due and not unfed, in a transaction of its own: it writes its number into them, and the moment until
 //!    when what it is about to send may land ([`SETTLE`] from now). They are due again then, should it never come back;
 //! 2. reads the *current* state of their keys and seals it, so a record is at least as new as the row that it is for;
 //! 3. writes them to KV in one call, unless so much time has passed meanwhile that the write could land too late;
@@ -139,7 +139,7 @@ impl Flusher {
         match answer {
             Ok(unsuccessful) => {
                 self.pace.succeeded();
-                self.settle(claim, &sent, &unsuccessful).await
+                self.settle(claim, &sent, &unsuccessful, now).await
             }
             Err(error) => {
                 let may_land = error.may_take_effect();
@@ -186,18 +186,24 @@ impl Flusher {
         Ok(batch)
     }
 
-    async fn settle(
+    async fn settle<'a>(
         &self,
         claim: Claim,
-        sent: &[(String, String)],
+        sent: &'a [(String, String)],
         unsuccessful: &[String],
+        sealed_at: Timestamp,
     ) -> storage::Result<Flushed> {
         let unsuccessful: HashSet<&str> = unsuccessful.iter().map(String::as_str).collect();
-        let retry: Vec<&str> =
-            sent.iter().filter(|(name, _)| unsuccessful.contains(name.as_str())).map(|(_, id)| id.as_str()).collect();
+        let (retry, done): (Vec<_>, Vec<_>) = sent.iter().partition(|(name, _)| unsuccessful.contains(name.as_str()));
+        let ids = |sent: Vec<&'a (String, String)>| sent.into_iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>();
+        let (retry, done) = (ids(retry), ids(done));
         let (written, unsuccessful) = (sent.len() - retry.len(), retry.len());
         // KV may have written these in some places, and goes on by rules of its own.
         self.release(claim, &retry, Fate::MayLand, RETRY_PAIR).await?;
+        // In a transaction of its own, so that it never holds rows of keys and of the outbox at once.
+        let mut transaction = self.db.write().await?;
+        edge_sync::note_sealed(transaction.conn(), &done, sealed_at).await?;
+        transaction.commit().await?;
         let mut transaction = self.db.write().await?;
         outbox::settle(transaction.conn(), claim, self.clock.now()).await?;
         transaction.commit().await?;

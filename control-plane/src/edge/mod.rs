@@ -3,16 +3,24 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`feed`] | the change feed: client of the Worker's ingress routes |
+//! | [`changes`] | what the feed is told of a key or a scope |
+//! | [`feeder`] | brings changes into the feed |
+//! | [`pump`] | does so while the server runs |
+//! | [`acknowledge`] | tells callers when it is done |
 //! | [`kv`] | the edge's store: client of the REST API of Workers KV |
-//! | [`flush`] | writes what changed to it, and the rules of that |
+//! | [`flush`] | writes what changed to it once the feed has it, and the rules of that |
 //! | [`publisher`] | flushes while the server runs |
 //! | [`sync`] | rebuilds the store |
 //! | [`verify`] | compares it with the database |
 
+pub mod acknowledge;
+pub mod changes;
 pub mod feed;
+pub mod feeder;
 pub mod flush;
 pub mod kv;
 pub mod publisher;
+pub mod pump;
 pub mod sync;
 #[cfg(test)]
 mod testing;

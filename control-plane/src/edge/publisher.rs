@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use shared::feed::KEPT_MILLIS;
 use tokio::{sync::watch, time::sleep};
 
 use super::flush::{Flushed, Flusher};
 use crate::{
     app::App,
     storage::{
-        self,
+        self, feed,
         outbox::{self, Backlog},
     },
 };
@@ -22,10 +23,11 @@ const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_secs(5);
 /// Publishes until the sender of `stopped` is dropped. A flush that is under way then is finished first, which its
 /// time-outs bound.
 ///
-/// Without a flusher there is no edge, so there is nobody to tell, and rows must not pile up, so they are removed. An edge that is configured
-/// later is filled by `latchkey edge sync`.
+/// Without a flusher there is no edge, so there is nobody to tell, and rows must not pile up, so they are removed, but for
+/// those that the feed of an earlier edge was not told of. An edge that is configured later is filled by
+/// `latchkey edge sync`.
 pub async fn run(flusher: Option<Flusher>, app: App, mut stopped: watch::Receiver<()>) {
-    let mut publisher = Publisher { app, flusher, started: false };
+    let mut publisher = Publisher { app, flusher, started: false, kept: 0 };
     loop {
         let pause = publisher.turn().await;
         tokio::select! {
@@ -44,6 +46,8 @@ struct Publisher {
     app: App,
     flusher: Option<Flusher>,
     started: bool,
+    /// How many rows stay although there is no edge.
+    kept: i64,
 }
 
 impl Publisher {
@@ -69,7 +73,7 @@ impl Publisher {
                 self.look().await?;
                 Ok(pause)
             }
-            None if backlog.depth > 0 => self.discard().await.map(|()| Duration::ZERO),
+            None => self.discard(backlog).await.map(|()| Duration::ZERO),
             _ => Ok(Duration::ZERO),
         }
     }
@@ -90,10 +94,18 @@ impl Publisher {
         Ok(backlog)
     }
 
-    async fn discard(&self) -> storage::Result<()> {
+    async fn discard(&mut self, backlog: Backlog) -> storage::Result<()> {
+        if backlog.depth == self.kept {
+            return Ok(());
+        }
         let mut transaction = self.app.db.write().await?;
-        outbox::clear(transaction.conn()).await?;
-        transaction.commit().await
+        let discarded = outbox::clear(transaction.conn()).await?;
+        // No record is decided on that is older than this, so no change from before matters to an edge of later.
+        let long_ago = self.app.clock.now().plus_millis(-KEPT_MILLIS);
+        feed::remove_scopes(transaction.conn(), long_ago, true).await?;
+        transaction.commit().await?;
+        self.kept = backlog.depth - i64::try_from(discarded).unwrap_or(0);
+        Ok(())
     }
 
     fn report(&self, flushed: &Flushed, pause: Duration) {

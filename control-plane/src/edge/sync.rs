@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     storage::{
         Db, edge_sync,
-        outbox::{self, Kind},
+        outbox::{self, Kind, Route},
     },
 };
 
@@ -125,7 +125,7 @@ async fn queue_page(
     let mut transaction = db.write().await?;
     let keys = edge_sync::versions_after(transaction.conn(), kind, cursor, i64::try_from(PAGE)?).await?;
     let Some(last) = keys.last() else { return Ok(None) };
-    outbox::add_all(transaction.conn(), kind, &keys, now).await?;
+    outbox::add_all(transaction.conn(), kind, &keys, Route::StoreOnly, now).await?;
     edge_sync::set_progress(transaction.conn(), namespace, kind, &last.id, now).await?;
     transaction.commit().await?;
     cursor.clone_from(&last.id);

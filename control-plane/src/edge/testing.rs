@@ -1,5 +1,5 @@
 //! A stand-in for KV, to inject faults that the real one and `wrangler dev` cannot be brought to show; and a database
-//! with a clock that the test turns. The client is tried on the real `wrangler dev` by the tests of the whole system.
+//! with a clock that the test turns. [`feed`] has another one for the Worker. The client is tried on the real `wrangler dev` by the tests of the whole system.
 
 use std::{
     collections::BTreeMap,
@@ -32,18 +32,26 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{Wake, flush::Flusher, kv::Kv};
+use self::feed::FakeWorker;
+use super::{
+    acknowledge::{EdgeLink, LinkEnds},
+    feed::FeedClient,
+    feeder::Feeder,
+    flush::Flusher,
+    kv::Kv,
+};
 use crate::{
     app::App,
     clock::Clock,
     config::EdgeConfig,
-    metrics::Metrics,
     storage::{
-        Db, api_keys,
-        outbox::{self, Backlog, Kind},
+        Db, api_keys, edge_sync,
+        outbox::{self, Backlog, Kind, Route},
         testing::Tenant,
     },
 };
+
+pub mod feed;
 
 /// When every test begins.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -218,40 +226,47 @@ impl StandIn {
 pub struct World {
     pub db: Db,
     pub kv: Arc<StandIn>,
+    pub feed: Arc<FakeWorker>,
     pub clock: Clock,
     millis: Arc<AtomicI64>,
     url: String,
-    tenant: Tenant,
+    feed_url: String,
+    pub tenant: Tenant,
 }
 
 impl World {
-    /// A world whose one management key has been published.
+    /// A world whose feed is open, and whose one management key has been published.
     pub async fn new(db: Db) -> Self {
         let millis = Arc::new(AtomicI64::new(START.as_millis()));
         let hands = Arc::clone(&millis);
         let clock = Clock::from_fn(move || Timestamp::from_millis(hands.load(Ordering::SeqCst)));
         let kv = Arc::new(StandIn::default());
         let url = Arc::clone(&kv).serve().await;
+        let feed = FakeWorker::new(EdgeSecrets::parse(SECRET).unwrap().ingress_token());
+        let feed_url = feed.serve().await;
+        feed.open();
         let tenant = Tenant::new(&db, START).await;
-        let world = Self { db, kv, clock, millis, url, tenant };
+        let world = Self { db, kv, feed, clock, millis, url, feed_url, tenant };
+        world.feed_all().await;
         world.flusher().flush().await.unwrap();
         assert_eq!(world.backlog().await.depth, 0);
         world
     }
 
+    /// A process without an edge.
     pub fn app(&self) -> App {
-        App {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            publisher: Wake::default(),
-            metrics: Arc::new(Metrics::default()),
-        }
+        App::new(self.db.clone(), self.clock.clone())
+    }
+
+    /// A process with an edge, whose callers wait for so long, and what its pump is made of.
+    pub fn linked_app(&self, patience: Duration) -> (App, LinkEnds) {
+        let (link, ends) = EdgeLink::with_patience(self.feed_client(), patience);
+        (self.app().with_edge(link), ends)
     }
 
     pub fn edge(&self) -> EdgeConfig {
         EdgeConfig {
-            // Nobody answers there: these tests are about KV.
-            url: "http://127.0.0.1:9".to_owned(),
+            url: self.feed_url.clone(),
             kv_url: self.url.clone(),
             kv_namespace: "namespace".into(),
             kv_token: SecretString::from(TOKEN),
@@ -273,6 +288,28 @@ impl World {
         Flusher::new(self.edge(), self.db.clone(), self.clock.clone()).unwrap()
     }
 
+    pub fn feed_client(&self) -> FeedClient {
+        FeedClient::new(&self.edge()).unwrap()
+    }
+
+    /// Another process that feeds. It gives up soon.
+    pub fn feeder(&self) -> Feeder {
+        let client = FeedClient::with_timeout(&self.edge(), Duration::from_millis(300)).unwrap();
+        Feeder::with_client(client, self.edge(), self.db.clone(), self.clock.clone())
+    }
+
+    /// Tells the feed all that it must be told.
+    pub async fn feed_all(&self) {
+        let mut feeder = self.feeder();
+        loop {
+            let unfed = feeder.unfed(1_000).await.unwrap();
+            if unfed.is_empty() {
+                return;
+            }
+            feeder.feed(&unfed).await.unwrap();
+        }
+    }
+
     pub fn advance(&self, pause: Duration) {
         self.millis.fetch_add(i64::try_from(pause.as_millis()).unwrap(), Ordering::SeqCst);
     }
@@ -281,17 +318,34 @@ impl World {
         outbox::backlog(self.db.read().await.unwrap().conn(), self.clock.now()).await.unwrap()
     }
 
-    /// Makes a key.
+    /// Makes a key, and queues it for KV alone.
     pub async fn create_key(&self, text: &str) -> ApiKeyId {
         self.tenant.api_key(&self.db, text, &[], self.clock.now()).await
     }
 
-    /// Changes a key.
+    /// Makes a key as the management API does.
+    pub async fn create_key_for_feed(&self, text: &str) -> ApiKeyId {
+        self.tenant.api_key_by(Route::FeedFirst, &self.db, text, &[], self.clock.now()).await
+    }
+
+    /// Changes a key as the management API does.
+    pub async fn change_key_for_feed(&self, id: &ApiKeyId) -> Version {
+        let now = self.clock.now();
+        let mut transaction = self.db.write().await.unwrap();
+        let version = api_keys::set_expiry(transaction.conn(), id, Some(now), now).await.unwrap();
+        let kind = Kind::ApiKey;
+        edge_sync::note_change(transaction.conn(), kind, id.as_str(), false, now).await.unwrap();
+        outbox::add(transaction.conn(), kind, id.as_str(), version, Route::FeedFirst, now).await.unwrap();
+        transaction.commit().await.unwrap();
+        version
+    }
+
+    /// Changes a key, and queues it for KV alone.
     pub async fn change_key(&self, id: &ApiKeyId) -> Version {
         let now = self.clock.now();
         let mut transaction = self.db.write().await.unwrap();
         let version = api_keys::set_expiry(transaction.conn(), id, Some(now), now).await.unwrap();
-        outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, now).await.unwrap();
+        outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, Route::StoreOnly, now).await.unwrap();
         transaction.commit().await.unwrap();
         version
     }

@@ -214,10 +214,12 @@ enum Finding {
     Newer(Version),
 }
 
-/// Two fields follow the moment at which a record was made, not the key.
+/// Three fields follow the moment at which a record was made, not the key. The environment's generation goes up when a
+/// permission is deleted, and no key without that permission is written again for it.
 fn says_the_same(record: &Record, current: &Record) -> bool {
     let mut current = current.clone();
     current.sealed_at = record.sealed_at;
+    current.generations.environment = record.generations.environment;
     if let (Grant::ApiKey(of_current), Grant::ApiKey(of_record)) = (&mut current.grant, &record.grant) {
         of_current.last_used_at = of_record.last_used_at;
     }

@@ -53,6 +53,10 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// When it was last changed in a way that the change feed has an entry of its own for. `None`: never.
+    pub changed_at: Option<Timestamp>,
+    /// Whether somebody was told that this change has reached the edge.
+    pub acknowledged: bool,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// Why it was revoked.
@@ -64,13 +68,13 @@ pub struct ApiKey {
 }
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($($rest:literal)?) => {
         concat!(
             "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id
              JOIN environments e ON e.id = k.environment_id ",
-            $rest
+            $($rest)?
         )
     };
 }
@@ -181,11 +185,21 @@ pub async fn by_digest(conn: Conn<'_>, environment: &EnvironmentId, digest: &Dig
         .fetch_optional(c).await)
 }
 
-/// A page of the keys that an organization owns itself, without the revoked ones.
+/// Which keys a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those that are not revoked.
+    Unrevoked,
+    /// All there ever were.
+    All,
+}
+
+/// A page of the keys that an organization owns itself.
 pub async fn list_of_organization(
     conn: Conn<'_>,
     environment: &EnvironmentId,
     organization: &OrganizationId,
+    which: Which,
     request: &PageRequest,
 ) -> Result<Page<ApiKey>> {
     const OLDER: &str = select!(
@@ -196,8 +210,21 @@ pub async fn list_of_organization(
         "WHERE k.environment_id = $1 AND k.organization_id = $2 AND k.user_id IS NULL AND k.revoked_at IS NULL
            AND k.id > $3 ORDER BY k.id LIMIT $4"
     );
+    const ALL_OLDER: &str = select!(
+        "WHERE k.environment_id = $1 AND k.organization_id = $2 AND k.user_id IS NULL
+           AND k.id < $3 ORDER BY k.id DESC LIMIT $4"
+    );
+    const ALL_NEWER: &str = select!(
+        "WHERE k.environment_id = $1 AND k.organization_id = $2 AND k.user_id IS NULL
+           AND k.id > $3 ORDER BY k.id LIMIT $4"
+    );
     let walk = request.walk();
-    let sql = if walk.towards_older { OLDER } else { NEWER };
+    let sql = match (which, walk.towards_older) {
+        (Which::Unrevoked, true) => OLDER,
+        (Which::Unrevoked, false) => NEWER,
+        (Which::All, true) => ALL_OLDER,
+        (Which::All, false) => ALL_NEWER,
+    };
     let rows = on_db!(conn, c => sqlx::query_as(sql)
         .bind(environment)
         .bind(organization)
@@ -207,15 +234,33 @@ pub async fn list_of_organization(
     Ok(request.page(rows))
 }
 
+/// When a key expires, and whether somebody was told that its last change has reached the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Expiry {
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// Orders the key's states.
+    pub version: Version,
+    /// Whether somebody was told.
+    pub acknowledged: bool,
+}
+
 /// The expiry of a key that is not revoked, locked until the transaction ends.
-pub async fn lock_expiry(
+pub async fn lock_expiry(conn: Conn<'_>, environment: &EnvironmentId, id: &ApiKeyId) -> Result<Option<Expiry>> {
+    let sql = sql!(conn, "SELECT expires_at, version, acknowledged FROM api_keys
+        WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL" (for update));
+    on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
+}
+
+/// The version of a key that was revoked, if nobody was told yet that this has reached the edge.
+pub async fn unacknowledged_revocation(
     conn: Conn<'_>,
     environment: &EnvironmentId,
     id: &ApiKeyId,
-) -> Result<Option<Option<Timestamp>>> {
-    let sql = sql!(conn, "SELECT expires_at FROM api_keys
-        WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL" (for update));
-    on_db!(conn, c => sqlx::query_scalar(sql).bind(environment).bind(id).fetch_optional(c).await)
+) -> Result<Option<Version>> {
+    const SQL: &str = "SELECT version FROM api_keys
+        WHERE environment_id = $1 AND id = $2 AND revoked_at IS NOT NULL AND NOT acknowledged";
+    on_db!(conn, c => sqlx::query_scalar(SQL).bind(environment).bind(id).fetch_optional(c).await)
 }
 
 /// Sets from when on a key is refused, and returns its new version.

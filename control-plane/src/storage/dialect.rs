@@ -37,6 +37,10 @@ macro_rules! in_sqlite {
     ($text:literal) => {
         $text
     };
+    // A text that several questions begin with.
+    ((text $name:ident)) => {
+        $name!()
+    };
     // SQLite's writer is alone.
     ((for update)) => {
         ""
@@ -63,6 +67,9 @@ macro_rules! in_sqlite {
 macro_rules! in_postgres {
     ($text:literal) => {
         $text
+    };
+    ((text $name:ident)) => {
+        $name!()
     };
     ((for update)) => {
         " FOR UPDATE"

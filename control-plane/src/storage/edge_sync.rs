@@ -5,7 +5,7 @@ use shared::{
     Timestamp,
     digest::{Digest, KvKey},
     id::EnvironmentId,
-    record::Record,
+    record::{Record, Version},
 };
 use sqlx::FromRow;
 
@@ -24,18 +24,76 @@ pub struct Entry {
     pub id: String,
     /// Where it stands. `None` if the row's digest has been tampered with.
     pub kv_key: Option<KvKey>,
+    /// When it was last changed in a way that the change feed has an entry of its own for. `None`: never.
+    pub changed_at: Option<Timestamp>,
     /// Its record, as of now.
     pub record: Record,
 }
 
 impl Entry {
     fn of_api_key(key: ApiKey, now: Timestamp) -> Self {
-        Self { id: key.id.to_string(), kv_key: key.kv_key(), record: key.into_record(now) }
+        let (id, kv_key, changed_at) = (key.id.to_string(), key.kv_key(), key.changed_at);
+        Self { id, kv_key, changed_at, record: key.into_record(now) }
     }
 
     fn of_management_key(key: ManagementKey, now: Timestamp) -> Self {
-        Self { id: key.id.to_string(), kv_key: key.kv_key(), record: key.into_record(now) }
+        let (id, kv_key, changed_at) = (key.id.to_string(), key.kv_key(), key.changed_at);
+        Self { id, kv_key, changed_at, record: key.into_record(now) }
     }
+}
+
+/// The keys of a kind with these ids.
+pub async fn by_ids(conn: Conn<'_>, kind: Kind, ids: &[&str], now: Timestamp) -> Result<Vec<Entry>> {
+    Ok(match kind {
+        Kind::ApiKey => {
+            let sql = sql!(conn, (text select_api_keys) "WHERE k.id IN (" (texts of "$1") ") ORDER BY k.id");
+            let keys = on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(ids)).fetch_all(c).await)?;
+            entries(keys, Entry::of_api_key, now)
+        }
+        Kind::ManagementKey => {
+            let sql = sql!(conn, (text select_management_keys) "WHERE m.id IN (" (texts of "$1") ") ORDER BY m.id");
+            let keys = on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(ids)).fetch_all(c).await)?;
+            entries(keys, Entry::of_management_key, now)
+        }
+    })
+}
+
+/// Notes that a key was changed in a way that the change feed has an entry for, and whether somebody has still to be
+/// told that it reached the edge.
+pub async fn note_change(conn: Conn<'_>, kind: Kind, id: &str, acknowledged: bool, now: Timestamp) -> Result<()> {
+    let sql = match kind {
+        Kind::ApiKey => "UPDATE api_keys SET changed_at = $2, acknowledged = $3 WHERE id = $1",
+        Kind::ManagementKey => "UPDATE management_keys SET changed_at = $2, acknowledged = $3 WHERE id = $1",
+    };
+    on_db!(conn, c => sqlx::query(sql).bind(id).bind(now).bind(acknowledged).execute(c).await.map(drop))
+}
+
+/// Notes that somebody was told that this version of a key reached the edge.
+pub async fn note_acknowledged(conn: Conn<'_>, kind: Kind, id: &str, version: Version) -> Result<()> {
+    let sql = match kind {
+        Kind::ApiKey => "UPDATE api_keys SET acknowledged = TRUE WHERE id = $1 AND version <= $2",
+        Kind::ManagementKey => "UPDATE management_keys SET acknowledged = TRUE WHERE id = $1 AND version <= $2",
+    };
+    on_db!(conn, c => sqlx::query(sql).bind(id).bind(version).execute(c).await.map(drop))
+}
+
+/// Notes when the records of keys that the store holds were sealed. It passes over keys that are being changed: those
+/// will be sealed again.
+pub async fn note_sealed(mut conn: Conn<'_>, ids: &[&str], sealed_at: Timestamp) -> Result<()> {
+    let of_api_keys = sql!(conn,
+        "WITH written AS (
+            SELECT id FROM api_keys
+            WHERE id IN (" (texts of "$1") ") AND (sealed_at IS NULL OR sealed_at < $2)" (for update skip locked) ")
+         UPDATE api_keys SET sealed_at = $2 WHERE id IN (SELECT id FROM written)");
+    let of_management_keys = sql!(conn,
+        "WITH written AS (
+            SELECT id FROM management_keys
+            WHERE id IN (" (texts of "$1") ") AND (sealed_at IS NULL OR sealed_at < $2)" (for update skip locked) ")
+         UPDATE management_keys SET sealed_at = $2 WHERE id IN (SELECT id FROM written)");
+    for sql in [of_api_keys, of_management_keys] {
+        on_db!(conn.reborrow(), c => sqlx::query(sql).bind(JsonText(ids)).bind(sealed_at).execute(c).await.map(drop))?;
+    }
+    Ok(())
 }
 
 /// The next keys of a kind by id.

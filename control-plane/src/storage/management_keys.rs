@@ -32,6 +32,10 @@ pub struct ManagementKey {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// When it was last changed in a way that the change feed has an entry of its own for. `None`: never.
+    pub changed_at: Option<Timestamp>,
+    /// Whether somebody was told that this change has reached the edge.
+    pub acknowledged: bool,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// Why it was revoked.
@@ -45,11 +49,11 @@ pub struct ManagementKey {
 }
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($($rest:literal)?) => {
         concat!(
             "SELECT m.*, e.prefixes, e.accepts_foreign, e.generation AS environment_generation
              FROM management_keys m JOIN environments e ON e.id = m.environment_id ",
-            $rest
+            $($rest)?
         )
     };
 }
@@ -149,6 +153,13 @@ pub async fn revoke(conn: Conn<'_>, id: &ManagementKeyId, reason: &str, now: Tim
         WHERE id = $1 AND revoked_at IS NULL
         RETURNING version";
     on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(now).bind(reason).fetch_optional(c).await)
+}
+
+/// The version of a management key that was revoked, if nobody was told yet that this has reached the edge.
+pub async fn unacknowledged_revocation(conn: Conn<'_>, id: &ManagementKeyId) -> Result<Option<Version>> {
+    const SQL: &str =
+        "SELECT version FROM management_keys WHERE id = $1 AND revoked_at IS NOT NULL AND NOT acknowledged";
+    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).fetch_optional(c).await)
 }
 
 /// The next management keys by id, for rebuilding and comparing the edge's store.

@@ -30,6 +30,7 @@ mod conformance;
 mod dialect;
 pub mod edge_sync;
 pub mod environments;
+pub mod feed;
 mod json_text;
 pub mod management_keys;
 pub mod organizations;

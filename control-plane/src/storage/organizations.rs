@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     Rfc3339, Timestamp,
     id::{EnvironmentId, OrganizationDomainId, OrganizationId},
+    record::Version,
 };
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -211,21 +212,23 @@ async fn unindex_domains(conn: Conn<'_>, id: &OrganizationId) -> Result<()> {
     on_db!(conn, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))
 }
 
-/// Deletes an organization, all but its row. `false` if there is none.
+/// Deletes an organization, all but its row, and returns the generation that it is deleted with. `None` if there is none.
+/// A generation follows the clock, so that it never goes back, not even after a backup was restored.
 pub async fn delete(
     mut transaction: Conn<'_>,
     environment: &EnvironmentId,
     id: &OrganizationId,
     now: Timestamp,
-) -> Result<bool> {
-    const SQL: &str = "UPDATE organizations SET deleted_at = $3, updated_at = $3, generation = generation + 1
+) -> Result<Option<Version>> {
+    const SQL: &str = "UPDATE organizations
+        SET deleted_at = $3, updated_at = $3, generation = CASE WHEN generation >= $3 THEN generation + 1 ELSE $3 END
         WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL
-        RETURNING id";
-    let deleted: Option<OrganizationId> = on_db!(transaction.reborrow(), c => sqlx::query_scalar(SQL)
+        RETURNING generation";
+    let generation: Option<Version> = on_db!(transaction.reborrow(), c => sqlx::query_scalar(SQL)
         .bind(environment)
         .bind(id)
         .bind(now)
         .fetch_optional(c).await)?;
     unindex_domains(transaction, id).await?;
-    Ok(deleted.is_some())
+    Ok(generation)
 }

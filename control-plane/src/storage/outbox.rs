@@ -1,6 +1,9 @@
 //! What the edge has yet to be told. A row is written in the transaction of the change itself, so there is one if and
 //! only if the change was committed.
 //!
+//! A row whose change must be in the change feed first is *unfed* until the feed has this version of its key or a stricter
+//! one; no flush takes it before that. So where there is no unfed row of a key, the feed has all that it must have of it.
+//!
 //! A flush *claims* rows, sends their keys' current state, and then *settles* or *releases* its claim. The module
 //! [`crate::edge::flush`] says why. On Postgres these three pass over the rows that a change has locked: a row that is
 //! being changed is due again anyway, and so neither waits for the other.
@@ -12,7 +15,8 @@ use sqlx::FromRow;
 use super::{Conn, JsonText, Result, dialect::sql};
 
 /// What kind of key a row is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(type_name = "TEXT", rename_all = "snake_case")]
 pub enum Kind {
     /// A customer's key.
     ApiKey,
@@ -43,24 +47,42 @@ pub struct Changed {
     pub version: Version,
 }
 
-/// Queues a key.
-pub async fn add(conn: Conn<'_>, kind: Kind, key_id: &str, version: Version, now: Timestamp) -> Result<()> {
-    add_all(conn, kind, &[Changed { id: key_id.to_owned(), version }], now).await
+/// Which way a change takes to the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// To the change feed, and then to the store.
+    FeedFirst,
+    /// To the store alone: an entry of a scope stands in the feed for it, or there is nothing new.
+    StoreOnly,
 }
 
-/// Queues keys. A row that knows of this version already stays as it is.
-pub async fn add_all(conn: Conn<'_>, kind: Kind, changed: &[Changed], now: Timestamp) -> Result<()> {
+/// Queues a key.
+pub async fn add(
+    conn: Conn<'_>,
+    kind: Kind,
+    key_id: &str,
+    version: Version,
+    route: Route,
+    now: Timestamp,
+) -> Result<()> {
+    add_all(conn, kind, &[Changed { id: key_id.to_owned(), version }], route, now).await
+}
+
+/// Queues keys. A row that knows of this version already stays as it is, and one that must go to the feed first stays so.
+pub async fn add_all(conn: Conn<'_>, kind: Kind, changed: &[Changed], route: Route, now: Timestamp) -> Result<()> {
     // In order of id, so that no two transactions wait for each other's rows.
     let sql = sql!(conn,
-        "INSERT INTO outbox (key_id, kind, version, queued_at, next_attempt_at)
-         SELECT value ->> 'id', $1, CAST(value ->> 'version' AS BIGINT), $2, $2 FROM " (elements of "$3") "
+        "INSERT INTO outbox (key_id, kind, version, queued_at, next_attempt_at, through_feed)
+         SELECT value ->> 'id', $1, CAST(value ->> 'version' AS BIGINT), $2, $2, $4 FROM " (elements of "$3") "
          WHERE TRUE ORDER BY 1
-         ON CONFLICT (key_id) DO UPDATE SET version = excluded.version, next_attempt_at = excluded.next_attempt_at
+         ON CONFLICT (key_id) DO UPDATE SET version = excluded.version, next_attempt_at = excluded.next_attempt_at,
+            through_feed = outbox.through_feed OR excluded.through_feed
          WHERE excluded.version > outbox.version");
     on_db!(conn, c => sqlx::query(sql)
         .bind(kind.as_str())
         .bind(now)
         .bind(JsonText(changed))
+        .bind(route == Route::FeedFirst)
         .execute(c).await.map(drop))
 }
 
@@ -69,7 +91,7 @@ pub async fn add_all(conn: Conn<'_>, kind: Kind, changed: &[Changed], now: Times
 pub struct Backlog {
     /// How many rows there are.
     pub depth: i64,
-    /// How many of them may be sent now.
+    /// How many of them may be sent to the store now.
     pub due: i64,
     /// Since when the oldest has been waiting.
     pub oldest: Option<Timestamp>,
@@ -77,7 +99,8 @@ pub struct Backlog {
 
 /// What is waiting.
 pub async fn backlog(conn: Conn<'_>, now: Timestamp) -> Result<Backlog> {
-    const SQL: &str = "SELECT COUNT(*) AS depth, COUNT(CASE WHEN next_attempt_at <= $1 THEN 1 END) AS due,
+    const SQL: &str = "SELECT COUNT(*) AS depth,
+            COUNT(CASE WHEN next_attempt_at <= $1 AND (NOT through_feed OR fed_version >= version) THEN 1 END) AS due,
             MIN(queued_at) AS oldest
         FROM outbox";
     on_db!(conn, c => sqlx::query_as(SQL).bind(now).fetch_one(c).await)
@@ -98,12 +121,61 @@ pub async fn make_all_due(conn: Conn<'_>, now: Timestamp) -> Result<()> {
     on_db!(conn, c => sqlx::query(sql).bind(now).execute(c).await.map(drop))
 }
 
-/// Forgets every row.
-pub async fn clear(conn: Conn<'_>) -> Result<()> {
+/// Forgets every row, because there is no edge. If there once was one, what its feed must be told stays, so that it is
+/// told should the edge be configured again: a feed that was not told of a change would vouch for records from before.
+pub async fn clear(conn: Conn<'_>) -> Result<u64> {
     let sql = sql!(conn,
-        "WITH unlocked AS (SELECT key_id FROM outbox" (for update skip locked) ")
+        "WITH unlocked AS (
+            SELECT key_id FROM outbox WHERE NOT through_feed OR NOT EXISTS (SELECT 1 FROM feed_position)"
+            (for update skip locked) ")
          DELETE FROM outbox WHERE key_id IN (SELECT key_id FROM unlocked)");
-    on_db!(conn, c => sqlx::query(sql).execute(c).await.map(drop))
+    on_db!(conn, c => sqlx::query(sql).execute(c).await.map(|done| done.rows_affected()))
+}
+
+/// A key that the feed must be told of.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Unfed {
+    /// What kind of key it is.
+    pub kind: Kind,
+    /// Its id.
+    pub key_id: String,
+}
+
+/// Keys that the feed must be told of, those that have waited longest first.
+pub async fn unfed(conn: Conn<'_>, limit: i64) -> Result<Vec<Unfed>> {
+    const SQL: &str = "SELECT kind, key_id FROM outbox
+        WHERE through_feed AND (fed_version IS NULL OR fed_version < version)
+        ORDER BY queued_at, key_id LIMIT $1";
+    on_db!(conn, c => sqlx::query_as(SQL).bind(limit).fetch_all(c).await)
+}
+
+/// Which of these keys the feed must be told of.
+pub async fn unfed_of(conn: Conn<'_>, key_ids: &[&str]) -> Result<Vec<String>> {
+    let sql = sql!(conn, "SELECT key_id FROM outbox
+        WHERE through_feed AND (fed_version IS NULL OR fed_version < version)
+          AND key_id IN (" (texts of "$1") ")");
+    on_db!(conn, c => sqlx::query_scalar(sql).bind(JsonText(key_ids)).fetch_all(c).await)
+}
+
+/// Whether the feed has this version of a key, or a later one.
+pub async fn is_fed(conn: Conn<'_>, key_id: &str, version: Version) -> Result<bool> {
+    const SQL: &str = "SELECT COUNT(*) FROM outbox
+        WHERE key_id = $1 AND through_feed AND (fed_version IS NULL OR fed_version < $2)";
+    let unfed: i64 = on_db!(conn, c => sqlx::query_scalar(SQL).bind(key_id).bind(version).fetch_one(c).await)?;
+    Ok(unfed == 0)
+}
+
+/// Notes which versions of keys the feed has.
+pub async fn note_fed(conn: Conn<'_>, fed: &[Changed]) -> Result<()> {
+    let sql = sql!(conn,
+        "WITH held AS (
+            SELECT key_id FROM outbox WHERE key_id IN (SELECT value ->> 'id' FROM " (elements of "$1") ")"
+            (for update skip locked) ")
+         UPDATE outbox SET fed_version = CAST(fed.value ->> 'version' AS BIGINT)
+         FROM " (elements of "$1") " fed
+         WHERE outbox.key_id = fed.value ->> 'id' AND outbox.key_id IN (SELECT key_id FROM held)
+           AND (fed_version IS NULL OR fed_version < CAST(fed.value ->> 'version' AS BIGINT))");
+    on_db!(conn, c => sqlx::query(sql).bind(JsonText(fed)).execute(c).await.map(drop))
 }
 
 /// A flush's hold on the rows that it took.
@@ -115,12 +187,13 @@ pub struct Claim {
     pub until: Timestamp,
 }
 
-/// Takes rows that may be sent now, those that have waited longest first, and returns how many it took. An earlier
+/// Takes rows that may be sent to the store now, those that have waited longest first, and returns how many it took. An earlier
 /// claim that nobody settled counts among the writes that may still land.
 pub async fn claim(conn: Conn<'_>, claim: Claim, now: Timestamp, limit: i64) -> Result<u64> {
     let sql = sql!(conn,
         "WITH due AS (
-            SELECT key_id FROM outbox WHERE next_attempt_at <= $3
+            SELECT key_id FROM outbox
+            WHERE next_attempt_at <= $3 AND (NOT through_feed OR fed_version >= version)
             ORDER BY next_attempt_at, key_id LIMIT $4" (for update skip locked) ")
          UPDATE outbox SET claim = $1, claimed_version = version, claimed_until = $2, next_attempt_at = $2,
             unsettled_until = CASE WHEN unsettled_until > claimed_until THEN unsettled_until

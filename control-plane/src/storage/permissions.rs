@@ -3,6 +3,7 @@
 use shared::{
     Timestamp,
     id::{EnvironmentId, PermissionId},
+    record::Version,
 };
 use sqlx::FromRow;
 
@@ -99,10 +100,23 @@ pub async fn update(
         .fetch_optional(c).await)
 }
 
-/// Deletes a permission. `false` if there is none of this slug.
-pub async fn delete(conn: Conn<'_>, environment: &EnvironmentId, slug: &str) -> Result<bool> {
-    const SQL: &str = "DELETE FROM permissions WHERE environment_id = $1 AND slug = $2 RETURNING id";
-    let id: Option<PermissionId> =
-        on_db!(conn, c => sqlx::query_scalar(SQL).bind(environment).bind(slug).fetch_optional(c).await)?;
-    Ok(id.is_some())
+/// Deletes a permission, and returns the generation that its environment has from then on. `None` if there is none of this
+/// slug. A generation follows the clock, so that it never goes back, not even after a backup was restored.
+pub async fn delete(
+    mut transaction: Conn<'_>,
+    environment: &EnvironmentId,
+    slug: &str,
+    now: Timestamp,
+) -> Result<Option<Version>> {
+    const DELETE: &str = "DELETE FROM permissions WHERE environment_id = $1 AND slug = $2 RETURNING id";
+    const SQL: &str = "UPDATE environments
+        SET generation = CASE WHEN generation >= $2 THEN generation + 1 ELSE $2 END
+        WHERE id = $1
+        RETURNING generation";
+    let deleted: Option<PermissionId> = on_db!(transaction.reborrow(), c =>
+        sqlx::query_scalar(DELETE).bind(environment).bind(slug).fetch_optional(c).await)?;
+    if deleted.is_none() {
+        return Ok(None);
+    }
+    on_db!(transaction, c => sqlx::query_scalar(SQL).bind(environment).bind(now).fetch_optional(c).await)
 }

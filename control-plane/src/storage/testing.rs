@@ -18,7 +18,7 @@ use super::{
     Db, JsonText,
     api_keys::{self, NewApiKey},
     organizations::{self, Organization},
-    outbox::{self, Kind},
+    outbox::{self, Kind, Route},
 };
 use crate::{clock::Clock, entropy::OsEntropy, keys};
 
@@ -119,8 +119,20 @@ impl Tenant {
         transaction.commit().await.unwrap();
     }
 
-    /// Makes a key of the organization, and queues it as the management API does.
+    /// Makes a key of the organization, and queues it for the edge's store.
     pub(crate) async fn api_key(&self, db: &Db, text: &str, permissions: &[&str], now: Timestamp) -> ApiKeyId {
+        self.api_key_by(Route::StoreOnly, db, text, permissions, now).await
+    }
+
+    /// Makes a key of the organization, and queues it. The management API does so with [`Route::FeedFirst`].
+    pub(crate) async fn api_key_by(
+        &self,
+        route: Route,
+        db: &Db,
+        text: &str,
+        permissions: &[&str],
+        now: Timestamp,
+    ) -> ApiKeyId {
         let id = ApiKeyId::generate(now, &mut OsEntropy);
         let permissions: Vec<String> = permissions.iter().map(|slug| (*slug).to_owned()).collect();
         let key = NewApiKey {
@@ -137,7 +149,8 @@ impl Tenant {
         };
         let mut transaction = db.write().await.unwrap();
         api_keys::insert(transaction.conn(), &key).await.unwrap();
-        outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), Version::first(now), now).await.unwrap();
+        let version = Version::first(now);
+        outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, route, now).await.unwrap();
         transaction.commit().await.unwrap();
         id
     }

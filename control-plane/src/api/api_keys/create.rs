@@ -7,7 +7,6 @@ use shared::{
     error::{ApiError, FieldError},
     id::{ApiKeyId, EnvironmentId, OrganizationId},
     key::{self, KeyText},
-    record::Version,
 };
 use utoipa::ToSchema;
 
@@ -21,11 +20,14 @@ use crate::{
         path::InPath,
     },
     app::App,
+    edge::acknowledge::Committed,
     entropy::OsEntropy,
     storage::{
         self,
         api_keys::{self, NewApiKey},
-        environments, organizations, outbox, permissions,
+        environments, organizations,
+        outbox::Kind,
+        permissions,
     },
 };
 
@@ -66,8 +68,8 @@ pub async fn create(
     JsonBody(body): JsonBody<CreateApiKey>,
 ) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
     let wanted = check(body, app.clock.now())?;
-    let (key, text) = insert(&app, &caller, &organization, &wanted).await?;
-    app.publisher.notify();
+    let (key, text, committed) = insert(&app, &caller, &organization, &wanted).await?;
+    app.await_creation(&committed).await;
     Ok((StatusCode::CREATED, Json(CreatedApiKey { key, value: text.expose().to_owned() })))
 }
 
@@ -102,7 +104,7 @@ async fn insert(
     caller: &Caller,
     organization: &OrganizationId,
     wanted: &WantedKey,
-) -> Result<(ShownApiKey, KeyText), Error> {
+) -> Result<(ShownApiKey, KeyText, Committed), Error> {
     let environment_id = &caller.environment;
     let mut transaction = app.db.write().await?;
     if !organizations::hold(transaction.conn(), environment_id, organization).await? {
@@ -128,11 +130,10 @@ async fn insert(
         now,
     };
     api_keys::insert(transaction.conn(), &key).await?;
-    outbox::add(transaction.conn(), outbox::Kind::ApiKey, id.as_str(), Version::first(now), now).await?;
     let row = api_keys::get(transaction.conn(), environment_id, &id).await?;
     let row = row.ok_or_else(|| Error::Internal(anyhow::anyhow!("a key that was just inserted is not there")))?;
-    transaction.commit().await?;
-    Ok((ShownApiKey::new(row, now), text))
+    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), row.version).await?;
+    Ok((ShownApiKey::new(row, now), text, committed))
 }
 
 /// Every permission must be one of the environment's, and stays so until the transaction ends.

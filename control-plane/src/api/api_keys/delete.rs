@@ -4,10 +4,12 @@ use shared::id::ApiKeyId;
 use crate::{
     api::{Error, access::WriteApiKeys, path::InPath},
     app::App,
-    storage::{api_keys, outbox},
+    edge::{acknowledge::Committed, changes::Subject},
+    storage::{api_keys, outbox::Kind},
 };
 
-/// Revoke an API key for ever.
+/// Revoke an API key for ever. The answer comes once the edge has it. If that takes too long the answer is 503, and the
+/// same call, repeated, goes on waiting.
 #[utoipa::path(delete, path = "/api_keys/{id}", tag = "api_keys",
     params(("id" = ApiKeyId, Path)),
     responses((status = 204, description = "Revoked")))]
@@ -19,10 +21,16 @@ pub async fn delete(
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
     let version = api_keys::revoke(transaction.conn(), &caller.environment, &id, "deleted", now).await?;
-    let version = version.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
-    outbox::add(transaction.conn(), outbox::Kind::ApiKey, id.as_str(), version, now).await?;
-    transaction.commit().await?;
-    app.publisher.notify();
+    let committed = match version {
+        Some(version) => app.commit_change(transaction, Kind::ApiKey, id.as_str(), version).await?,
+        None => {
+            let pending = api_keys::unacknowledged_revocation(transaction.conn(), &caller.environment, &id).await?;
+            let version = pending.filter(|_| app.edge.is_some());
+            let version = version.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+            Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
+        }
+    };
+    app.acknowledge(&committed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -12,7 +12,11 @@ use crate::{
         path::InPath,
     },
     app::App,
-    storage::{api_keys, outbox},
+    edge::{acknowledge::Committed, changes::Subject},
+    storage::{
+        api_keys::{self, Expiry},
+        outbox::Kind,
+    },
 };
 
 /// When a key is to expire.
@@ -24,7 +28,8 @@ pub struct ExpireApiKey {
     expires_at: Option<Option<Rfc3339>>,
 }
 
-/// Expire an API key now or later, or take a later expiry back. An expired key is never revived.
+/// Expire an API key now or later, or take a later expiry back. An expired key is never revived. The answer comes once the
+/// edge has the change. If that takes too long the answer is 503, and the same call, repeated, goes on waiting.
 #[utoipa::path(post, path = "/api_keys/{id}/expire", tag = "api_keys",
     params(("id" = ApiKeyId, Path)),
     request_body(content = Option<ExpireApiKey>),
@@ -43,16 +48,28 @@ pub async fn expire(
     let before = api_keys::lock_expiry(transaction.conn(), environment, &id).await?;
     let before = before.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
     let now = app.clock.now();
-    if before.is_some_and(|expires_at| expires_at <= now) {
+    let wanted = new_expiry(body.expires_at, now);
+    let has_expired = before.expires_at.is_some_and(|expires_at| expires_at <= now);
+    if has_expired && (app.edge.is_none() || !is_repeated(before, wanted, now)) {
         return Err(Error::conflict("api_key_already_expired", "The API key has expired already."));
     }
-    let version = api_keys::set_expiry(transaction.conn(), &id, new_expiry(body.expires_at, now), now).await?;
-    outbox::add(transaction.conn(), outbox::Kind::ApiKey, id.as_str(), version, now).await?;
+    let version = match has_expired {
+        true => before.version,
+        false => api_keys::set_expiry(transaction.conn(), &id, wanted, now).await?,
+    };
     let row = api_keys::get(transaction.conn(), environment, &id).await?;
     let row = row.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
-    transaction.commit().await?;
-    app.publisher.notify();
+    let committed = match has_expired {
+        true => Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version },
+        false => app.commit_change(transaction, Kind::ApiKey, id.as_str(), version).await?,
+    };
+    app.acknowledge(&committed).await?;
     Ok(Json(ShownApiKey::new(row, now)))
+}
+
+/// Whether a call asks for what an earlier one did, whose caller was not told yet that the edge has it.
+fn is_repeated(before: Expiry, wanted: Option<Timestamp>, now: Timestamp) -> bool {
+    !before.acknowledged && wanted.is_some_and(|at| at <= now)
 }
 
 fn new_expiry(wanted: Option<Option<Rfc3339>>, now: Timestamp) -> Option<Timestamp> {

@@ -13,7 +13,10 @@ use crate::{
         path::InPath,
     },
     app::App,
-    storage::{api_keys, organizations},
+    storage::{
+        api_keys::{self, Which},
+        organizations,
+    },
 };
 
 /// List an organization's API keys, without the revoked ones.
@@ -32,7 +35,8 @@ pub async fn list(
     if organizations::get(db.conn(), environment, &organization).await?.is_none() {
         return Err(Error::not_found("Organization", organization.as_str()));
     }
-    let page = api_keys::list_of_organization(db.conn(), environment, &organization, &wanted.page).await?;
+    let page =
+        api_keys::list_of_organization(db.conn(), environment, &organization, Which::Unrevoked, &wanted.page).await?;
     let now = app.clock.now();
     Ok(Json(wanted.answer(page, |row| row.id.as_str(), |row| ShownApiKey::new(row, now))))
 }

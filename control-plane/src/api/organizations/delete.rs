@@ -1,13 +1,15 @@
 use axum::{extract::State, http::StatusCode};
-use shared::id::OrganizationId;
+use shared::{feed::Scope, id::OrganizationId};
 
 use crate::{
     api::{Error, access::WriteOrganizations, path::InPath},
     app::App,
-    storage::{api_keys, organizations, outbox},
+    edge::{acknowledge::Committed, changes::Subject},
+    storage::{api_keys, feed, organizations},
 };
 
-/// Delete an organization, and revoke every key of it for ever.
+/// Delete an organization, and revoke every key of it for ever. The answer comes once the edge refuses them. If that takes
+/// too long the answer is 503, and the same call, repeated, goes on waiting.
 #[utoipa::path(delete, path = "/organizations/{id}", tag = "organizations",
     params(("id" = OrganizationId, Path)),
     responses((status = 200, description = "Deleted")))]
@@ -19,14 +21,21 @@ pub async fn delete(
     let environment = &caller.environment;
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
-    if !organizations::delete(transaction.conn(), environment, &id, now).await? {
-        return Err(Error::not_found("Organization", id.as_str()));
-    }
-    let reason = "organization_deleted";
-    let revoked = api_keys::revoke_all_of_organization(transaction.conn(), environment, &id, reason, now).await?;
-    outbox::add_all(transaction.conn(), outbox::Kind::ApiKey, &revoked, now).await?;
-    transaction.commit().await?;
-    app.publisher.notify();
+    let scope = Scope::Organization(&id);
+    let committed = match organizations::delete(transaction.conn(), environment, &id, now).await? {
+        Some(generation) => {
+            let reason = "organization_deleted";
+            let keys = api_keys::revoke_all_of_organization(transaction.conn(), environment, &id, reason, now).await?;
+            app.commit_scope(transaction, &scope, environment, generation, &keys).await?
+        }
+        None => {
+            let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
+            let version = pending.filter(|_| app.edge.is_some());
+            let version = version.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
+            Committed { subject: Subject::Scope(scope.name()), version }
+        }
+    };
+    app.acknowledge(&committed).await?;
     Ok(StatusCode::OK)
 }
 

@@ -1,4 +1,5 @@
 use axum::{extract::State, http::StatusCode};
+use shared::feed::Scope;
 
 use crate::{
     api::{
@@ -7,10 +8,12 @@ use crate::{
         path::{InPath, PermissionSlug},
     },
     app::App,
-    storage::{api_keys, outbox, permissions},
+    edge::{acknowledge::Committed, changes::Subject},
+    storage::{api_keys, feed, permissions},
 };
 
-/// Delete a permission, and take it from every key that has it.
+/// Delete a permission, and take it from every key that has it. The answer comes once the edge has done so. If that takes
+/// too long the answer is 503, and the same call, repeated, goes on waiting.
 #[utoipa::path(delete, path = "/authorization/permissions/{slug}", tag = "permissions",
     params(("slug" = String, Path)),
     responses((status = 204, description = "Deleted")))]
@@ -22,13 +25,20 @@ pub async fn delete(
     let environment = &caller.environment;
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
-    if !permissions::delete(transaction.conn(), environment, &slug).await? {
-        return Err(Error::not_found("Permission", &slug));
-    }
-    let changed = api_keys::remove_permission(transaction.conn(), environment, &slug, now).await?;
-    outbox::add_all(transaction.conn(), outbox::Kind::ApiKey, &changed, now).await?;
-    transaction.commit().await?;
-    app.publisher.notify();
+    let scope = Scope::Permission(environment, &slug);
+    let committed = match permissions::delete(transaction.conn(), environment, &slug, now).await? {
+        Some(generation) => {
+            let keys = api_keys::remove_permission(transaction.conn(), environment, &slug, now).await?;
+            app.commit_scope(transaction, &scope, environment, generation, &keys).await?
+        }
+        None => {
+            let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
+            let version = pending.filter(|_| app.edge.is_some());
+            let version = version.ok_or_else(|| Error::not_found("Permission", &slug))?;
+            Committed { subject: Subject::Scope(scope.name()), version }
+        }
+    };
+    app.acknowledge(&committed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

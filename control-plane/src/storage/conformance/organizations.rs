@@ -69,7 +69,7 @@ conformance! {
         let mut transaction = db.write().await.unwrap();
         assert!(!organizations::update(transaction.conn(), &second).await.unwrap());
         drop(transaction);
-        assert!(change!(db, organizations::delete, &tenant.environment, &first.id, START));
+        assert_eq!(change!(db, organizations::delete, &tenant.environment, &first.id, START), Some(shared::record::Version(START.as_millis())));
         assert!(change!(db, organizations::update, &second));
         assert_eq!(ask!(db, organizations::by_external_id, &tenant.environment, "ext").unwrap().id, second.id);
     }
@@ -80,9 +80,9 @@ conformance! {
         let made = named(&tenant, "Umbrella", Some("ext"), &["a.example"]);
         change!(db, organizations::insert, &made);
         change!(db, organizations::index_domains, &made);
-        assert!(!change!(db, organizations::delete, &other.environment, &made.id, START));
-        assert!(change!(db, organizations::delete, &tenant.environment, &made.id, START));
-        assert!(!change!(db, organizations::delete, &tenant.environment, &made.id, START));
+        assert_eq!(change!(db, organizations::delete, &other.environment, &made.id, START), None);
+        assert_eq!(change!(db, organizations::delete, &tenant.environment, &made.id, START), Some(shared::record::Version(START.as_millis())));
+        assert_eq!(change!(db, organizations::delete, &tenant.environment, &made.id, START), None);
         assert_eq!(ask!(db, organizations::get, &tenant.environment, &made.id), None);
         assert!(!change!(db, organizations::hold, &tenant.environment, &made.id));
         assert_eq!(names(&db, &tenant, None, None).await, ["Acme"]);

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use super::*;
 use crate::storage::{
     self, Db, api_keys, environments,
-    outbox::{self, Backlog, Changed, Claim, Fate, Kind},
+    outbox::{self, Backlog, Changed, Claim, Fate, Kind, Route},
     testing::{self, Tenant, conformance},
 };
 
@@ -30,7 +30,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 async fn add(db: &Db, id: &str, version: i64, now: Timestamp) {
-    change!(db, outbox::add, Kind::ApiKey, id, Version(version), now);
+    change!(db, outbox::add, Kind::ApiKey, id, Version(version), Route::StoreOnly, now);
 }
 
 fn claim(id: i64, until: i64) -> Claim {
@@ -52,12 +52,12 @@ conformance! {
         assert_eq!(rows(&db).await, [expected]);
         let older = [("a", 6), ("b", 1), ("a", 7)].map(|(id, version)| Changed { id: id.to_owned(), version: Version(version) });
         for older in older {
-            change!(db, outbox::add_all, Kind::ApiKey, &[older], at(20));
+            change!(db, outbox::add_all, Kind::ApiKey, &[older], Route::StoreOnly, at(20));
         }
         let rows = rows(&db).await;
         assert_eq!((rows[0].version, rows[0].next_attempt_at), (Version(7), at(10)), "an older version changes nothing");
         assert_eq!((rows[1].key_id.as_str(), rows[1].version), ("b", Version(1)));
-        change!(db, outbox::add_all, Kind::ApiKey, &[], at(30));
+        change!(db, outbox::add_all, Kind::ApiKey, &[], Route::StoreOnly, at(30));
     }
 
     async fn a_change_and_its_row_are_committed_together_or_not_at_all(db: Db) {
@@ -161,7 +161,7 @@ conformance! {
                 let mut transaction = db.write().await?;
                 api_keys::lock_expiry(transaction.conn(), &tenant.environment, id).await?;
                 let version = api_keys::set_expiry(transaction.conn(), id, None, START).await?;
-                outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, START).await?;
+                outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, Route::StoreOnly, START).await?;
                 transaction.commit().await?;
             }
             Ok(())
@@ -169,7 +169,7 @@ conformance! {
         let take = async |slug: &str| -> storage::Result<()> {
             let mut transaction = db.write().await?;
             let changed = api_keys::remove_permission(transaction.conn(), &tenant.environment, slug, START).await?;
-            outbox::add_all(transaction.conn(), Kind::ApiKey, &changed, START).await?;
+            outbox::add_all(transaction.conn(), Kind::ApiKey, &changed, Route::StoreOnly, START).await?;
             transaction.commit().await
         };
         let flush = async |number: i64| -> storage::Result<()> {
@@ -210,7 +210,7 @@ async fn a_flush_passes_over_rows_that_a_change_has_locked(db: Db) {
     add(&db, "locked", 1, at(0)).await;
     add(&db, "free", 1, at(0)).await;
     let mut change = db.write().await.unwrap();
-    outbox::add(change.conn(), Kind::ApiKey, "locked", Version(2), at(0)).await.unwrap();
+    outbox::add(change.conn(), Kind::ApiKey, "locked", Version(2), Route::StoreOnly, at(0)).await.unwrap();
     let flush = async {
         assert_eq!(change!(db, outbox::claim, claim(1, 60), at(0), 9), 1);
         change!(db, outbox::make_all_due, at(0));

@@ -3,13 +3,14 @@ use shared::id::ApiKeyId;
 use super::*;
 use crate::storage::{
     Db, Page, PageRequest, Position,
-    api_keys::{self, ApiKey},
+    api_keys::{self, ApiKey, Which},
     testing::{Tenant, conformance},
 };
 
 async fn page(db: &Db, tenant: &Tenant, newest_first: bool, position: Position) -> Page<ApiKeyId> {
     let request = PageRequest { limit: 2, newest_first, position };
-    let page = ask!(db, api_keys::list_of_organization, &tenant.environment, &tenant.organization, &request);
+    let page =
+        ask!(db, api_keys::list_of_organization, &tenant.environment, &tenant.organization, Which::Unrevoked, &request);
     let Page { items, has_before, has_after } = page;
     Page { items: items.into_iter().map(|key: ApiKey| key.id).collect(), has_before, has_after }
 }

@@ -69,9 +69,9 @@ conformance! {
         for (slug, millis) in [("a", 0), ("b", 1), ("c", 2)] {
             change!(db, permissions::insert, &permission(&tenant.environment, slug, START.plus_millis(millis)));
         }
-        assert!(!change!(db, permissions::delete, &other.environment, "b"));
-        assert!(change!(db, permissions::delete, &tenant.environment, "b"));
-        assert!(!change!(db, permissions::delete, &tenant.environment, "b"));
+        assert_eq!(change!(db, permissions::delete, &other.environment, "b", START), None);
+        assert_eq!(change!(db, permissions::delete, &tenant.environment, "b", START), Some(shared::record::Version(START.as_millis())));
+        assert_eq!(change!(db, permissions::delete, &tenant.environment, "b", START), None);
         for (newest_first, expected) in [(true, ["c", "a"]), (false, ["a", "c"])] {
             let request = PageRequest { limit: 10, newest_first, position: Position::Start };
             let page = ask!(db, permissions::list, &tenant.environment, &request);
