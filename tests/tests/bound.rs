@@ -41,6 +41,17 @@ const LOAD: Duration = Duration::from_secs(20);
 /// How long recovery may take on a busy machine. It takes a few seconds.
 const RECOVERY: Duration = Duration::from_secs(60);
 
+/// What KV does, in turn.
+const SERVES: [Serves; 7] = [
+    Serves::Oldest,
+    Serves::AnyEver,
+    Serves::Newest,
+    Serves::Slowly(40),
+    Serves::Oldest,
+    Serves::Nothing,
+    Serves::Errors,
+];
+
 /// All that runs.
 struct World {
     kv: StaleKv,
@@ -191,7 +202,7 @@ fn change(world: &World, keys: &Keys) {
     let mut round = 0_usize;
     while !keys.is_over.load(Ordering::Relaxed) {
         round += 1;
-        world.kv.serve([Serves::Oldest, Serves::AnyEver, Serves::Newest, Serves::Slowly(40), Serves::Nothing][round % 5]);
+        world.kv.serve(SERVES[round % SERVES.len()]);
         let organization = api.create_organization();
         for _ in 0..4 {
             keys.add(api.create_key(&organization, &[]), &organization);
