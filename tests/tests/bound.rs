@@ -29,7 +29,7 @@ use tests::{
     ports,
     process::Signal,
     stale_kv::{Serves, StaleKv},
-    wait::eventually,
+    wait::{eventually, moment},
     workerd::{Plan, Workerd},
 };
 
@@ -177,7 +177,7 @@ impl Keys {
     }
 
     fn ended(&self, wanted: impl Fn(&Known) -> bool) {
-        let now = Instant::now();
+        let now = moment();
         for known in self.lock().values_mut().filter(|known| wanted(known)) {
             known.ended.get_or_insert(now);
         }
@@ -190,7 +190,7 @@ impl Keys {
             round += 7;
             let Some(id) = self.some_id(round, |_| true) else { continue };
             let key = self.lock()[&id].key.clone();
-            let sent = Instant::now();
+            let sent = moment();
             let body = json!({ "value": key.value }).to_string();
             // workerd may be away.
             let Ok(answer) = isolate.try_send("POST", "/api_keys/validations", Some(body.as_bytes())) else { continue };
@@ -348,7 +348,7 @@ fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
         world.kv.serve([Serves::Oldest, Serves::AnyEver][round % 2]);
         let path = format!("/api_keys/{}", key.id);
         until_acknowledged(|| api.try_send("DELETE", &path, None), 204);
-        let acknowledged = Instant::now();
+        let acknowledged = moment();
         match round % 4 {
             0 => {
                 world.workerd.kill();
@@ -374,7 +374,7 @@ fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
                 assert!(!is_accepted || sent <= LEASE, "accepted, asked for {sent:?} after the acknowledgement");
             }
         }
-        let began = Instant::now();
+        let began = moment();
         world.until_every_isolate_answers();
         let _ = writeln!(std::io::stderr(), "round {round}: every isolate decides again after {:.1?}", began.elapsed());
         for number in 0..ISOLATES {

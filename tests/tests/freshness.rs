@@ -1,12 +1,7 @@
 //! The change feed and the lease, in plain workerd, with the control plane's part played by hand: what an isolate does
 //! when KV is stale, slow or broken, and when the feed is lost or cannot be asked.
 
-use std::{
-    io::Write,
-    net::TcpStream,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io::Write, net::TcpStream, thread, time::Duration};
 
 use serde_json::{Value, json};
 use shared::{
@@ -17,6 +12,7 @@ use tests::{
     hand::{Hand, HandKey},
     http::Answer,
     stale_kv::{Serves, StaleKv},
+    wait::moment,
     workerd::{Plan, Workerd},
 };
 
@@ -84,7 +80,7 @@ fn a_revoked_key_is_refused_within_the_lease_although_kv_never_hears_of_it() {
         assert!(world.is_valid(isolate, &key));
     }
     world.hand.revoke(&mut key);
-    let acknowledged = Instant::now();
+    let acknowledged = moment();
     for isolate in (0..4).cycle() {
         // What was asked before the bound may be answered either way.
         let may_be_valid = acknowledged.elapsed() <= LEASE;
@@ -351,7 +347,7 @@ fn a_cold_isolate_reads_a_hundred_thousand_changes_before_it_answers() {
     let Some(mut world) = world(1) else { return };
     let key = world.hand.key(0);
     world.hand.create(&key);
-    let began = Instant::now();
+    let began = moment();
     for page in 0..100 {
         let changes = (0..1_000).map(|number| world.hand.bare_change(page * 1_000 + number));
         let _ = world.hand.append(changes.collect());
@@ -360,7 +356,7 @@ fn a_cold_isolate_reads_a_hundred_thousand_changes_before_it_answers() {
     world.workerd.kill();
     world.workerd.start_again();
     let empty = world.status(0)["memory"].as_u64().expect("a number");
-    let began = Instant::now();
+    let began = moment();
     assert!(world.is_valid(0, &key));
     let cold = began.elapsed();
     let status = world.status(0);
@@ -368,7 +364,7 @@ fn a_cold_isolate_reads_a_hundred_thousand_changes_before_it_answers() {
     let bytes = status["memory"].as_u64().expect("a number") - empty;
     let report: wire::Report =
         serde_json::from_value(world.hand.ingress.get(wire::STATUS).expect(200)).expect("it is as the wire says");
-    let began = Instant::now();
+    let began = moment();
     assert!(world.is_valid(0, &key));
     let warm = began.elapsed();
     let _ = writeln!(
