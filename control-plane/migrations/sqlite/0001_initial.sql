@@ -156,7 +156,7 @@ CREATE INDEX scope_changes_unfed ON scope_changes (changed_at) WHERE NOT fed;
 
 -- How far the change feed had come when it last answered: at most one row.
 CREATE TABLE feed_position (
-    id       INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
     epoch    BIGINT NOT NULL,
     sequence BIGINT NOT NULL
 );

@@ -8,6 +8,7 @@ use crate::{
     clock::{Clock, Stopwatch},
     config::{Config, EdgeConfig},
     edge::{
+        feeder::Feeder,
         flush::Flusher,
         kv::Kv,
         sync,
@@ -32,18 +33,22 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
-    let edge = config.edge()?.context(
-        "no edge is configured: set LATCHKEY_EDGE_KV_URL, LATCHKEY_EDGE_KV_NAMESPACE, LATCHKEY_EDGE_KV_TOKEN and \
-         LATCHKEY_EDGE_SECRET",
-    )?;
+    let edge = config.edge()?.context(NO_EDGE)?;
     db.migrate().await?;
     match command {
         Command::Verify => verify(edge, db).await,
-        Command::Sync { restart, prune } => sync(edge, db, restart, prune).await,
+        Command::Sync { restart, prune } => sync(&mut feeder(config, db)?, edge, db, restart, prune).await,
     }
 }
 
-async fn sync(edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::Result<()> {
+const NO_EDGE: &str = "no edge is configured: set LATCHKEY_EDGE_KV_URL, LATCHKEY_EDGE_KV_NAMESPACE, \
+    LATCHKEY_EDGE_KV_TOKEN, LATCHKEY_EDGE_SECRET and LATCHKEY_EDGE_URL";
+
+fn feeder(config: &Config, db: &Db) -> anyhow::Result<Feeder> {
+    Feeder::new(config.edge()?.context(NO_EDGE)?, db.clone(), Clock::system())
+}
+
+async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::Result<()> {
     let clock = Clock::system();
     let namespace = edge.kv_namespace.clone();
     let mut flusher = Flusher::new(edge, db.clone(), clock.clone())?;
@@ -52,7 +57,7 @@ async fn sync(edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::
         eprintln!("Resuming the run that was interrupted at {interrupted}; --restart begins anew.");
     }
     let mut progress = Progress::new("Writing keys", Some(start.keys));
-    let rebuilt = sync::run(db, &clock, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
+    let rebuilt = sync::run(db, &clock, feeder, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
     progress.finish();
     print_line!("Queued {} keys and wrote {} records.", rebuilt.queued, rebuilt.written);
     if rebuilt.written < rebuilt.queued {

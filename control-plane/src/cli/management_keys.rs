@@ -2,14 +2,18 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
 use shared::id::{EnvironmentId, ManagementKeyId};
+use tokio::sync::watch;
 
 use crate::{
+    app::App,
     clock::Clock,
+    config::Config,
+    edge::{acknowledge::Committed, changes::Subject, pump},
     keys,
     storage::{
         Db, environments,
         management_keys::{self, ManagementKey},
-        outbox,
+        outbox::Kind,
     },
 };
 
@@ -46,12 +50,12 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(command: Command, db: &Db) -> anyhow::Result<()> {
+pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
     db.migrate().await?;
     match command {
         Command::Create { environment, name, scopes, json } => create(db, &environment, &name, &scopes, json).await,
         Command::List { environment, json } => list(db, &environment, json).await,
-        Command::Revoke { id } => revoke(db, &id).await,
+        Command::Revoke { id } => revoke(config, db, &id).await,
     }
 }
 
@@ -97,15 +101,39 @@ fn to_json(key: &ManagementKey) -> serde_json::Value {
     })
 }
 
-async fn revoke(db: &Db, id: &ManagementKeyId) -> anyhow::Result<()> {
-    let now = Clock::system().now();
-    let mut transaction = db.write().await?;
-    let Some(version) = management_keys::revoke(transaction.conn(), id, "revoked_by_operator", now).await? else {
+async fn revoke(config: &Config, db: &Db, id: &ManagementKeyId) -> anyhow::Result<()> {
+    let app = App::new(db.clone(), Clock::system());
+    let Some(edge) = config.edge()? else {
+        commit_revocation(&app, id).await?;
+        print_line!("Revoked {id}.");
+        return Ok(());
+    };
+    let (app, pump, _) = pump::connect(app, edge)?;
+    let committed = commit_revocation(&app, id).await?;
+    print_line!("Revoked {id}.");
+    let (stop, stopped) = watch::channel(());
+    let pump = tokio::spawn(pump.run(stopped));
+    let acknowledged = app.acknowledge(&committed).await;
+    drop(stop);
+    pump.await?;
+    acknowledged.context(
+        "the edge may still accept it: `latchkey serve` goes on telling the change feed; run this again to see whether it \
+         has been told, and `latchkey doctor` to see why not",
+    )?;
+    print_line!("The edge has been told.");
+    Ok(())
+}
+
+/// Revokes the key, or finds that it is revoked and nobody was told yet that the edge has been told.
+async fn commit_revocation(app: &App, id: &ManagementKeyId) -> anyhow::Result<Committed> {
+    let mut transaction = app.db.write().await?;
+    let revoked = management_keys::revoke(transaction.conn(), id, "revoked_by_operator", app.clock.now()).await?;
+    if let Some(version) = revoked {
+        return Ok(app.commit_change(transaction, Kind::ManagementKey, id.as_str(), version).await?);
+    }
+    let pending = management_keys::unacknowledged_revocation(transaction.conn(), id).await?;
+    let Some(version) = pending.filter(|_| app.edge.is_some()) else {
         bail!("there is no management key {id} that is not revoked already");
     };
-    outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, outbox::Route::FeedFirst, now)
-        .await?;
-    transaction.commit().await?;
-    print_line!("Revoked {id}.");
-    Ok(())
+    Ok(Committed { subject: Subject::Key(Kind::ManagementKey, id.to_string()), version })
 }

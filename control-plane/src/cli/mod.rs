@@ -82,7 +82,7 @@ impl Cli {
             Command::Serve => serve::run(&config, db).await,
             Command::Migrate => migrate::run(&db).await,
             Command::Environments(command) => environments::run(command, &db).await,
-            Command::ManagementKeys(command) => management_keys::run(command, &db).await,
+            Command::ManagementKeys(command) => management_keys::run(command, &config, &db).await,
             Command::Edge(command) => edge::run(command, &config, &db).await,
             Command::Doctor | Command::Openapi => Ok(()),
         }

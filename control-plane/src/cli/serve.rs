@@ -15,7 +15,7 @@ use crate::{
     app::App,
     clock::Clock,
     config::Config,
-    edge::{acknowledge::EdgeLink, feeder::Feeder, flush::Flusher, publisher, pump::Pump},
+    edge::{flush::Flusher, publisher, pump},
     keys,
     storage::{Db, environments},
 };
@@ -26,12 +26,11 @@ const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     let mut app = App::new(db.clone(), Clock::system());
     let flusher = config.edge()?.map(|edge| Flusher::new(edge, db.clone(), app.clock.clone())).transpose()?;
-    let feeder = config.edge()?.map(|edge| Feeder::new(edge, db.clone(), app.clock.clone())).transpose()?;
-    let pump = feeder.map(|feeder| {
-        let (link, ends) = EdgeLink::new(feeder.client().clone());
-        app.edge = Some(link);
-        Pump::new(app.clone(), feeder, ends)
-    });
+    let mut pump = None;
+    if let Some(edge) = config.edge()? {
+        let (with_edge, its_pump, _ahead) = pump::connect(app, edge)?;
+        (app, pump) = (with_edge, Some(its_pump));
+    }
     db.migrate().await?;
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))

@@ -67,6 +67,14 @@ pub(super) struct Waiter {
     pub(super) done: oneshot::Sender<()>,
 }
 
+/// Those who wait for their change.
+#[derive(Debug)]
+pub struct Waiters {
+    pub(super) queue: mpsc::Receiver<Waiter>,
+    /// Those whom the pump has before it.
+    pub(super) taken: Vec<Waiter>,
+}
+
 /// What the feed was like when it was last spoken to.
 #[derive(Debug, Clone, Default)]
 pub enum Seen {
@@ -93,7 +101,8 @@ pub struct EdgeLink {
 /// The other ends of an [`EdgeLink`].
 #[derive(Debug)]
 pub struct LinkEnds {
-    pub(super) waiters: mpsc::Receiver<Waiter>,
+    /// Those who wait, for the pump.
+    pub waiters: Waiters,
     /// Keys of which the feed holds more than the database, as the pump meets them. It meets them again each second, so
     /// what nobody has room for is not lost.
     pub ahead: mpsc::Receiver<Vec<Ahead>>,
@@ -107,10 +116,10 @@ impl EdgeLink {
     }
 
     pub(crate) fn with_patience(feed: FeedClient, patience: Duration) -> (Arc<Self>, LinkEnds) {
-        let (waiters, waiters_end) = mpsc::channel(WAITERS_MAX);
+        let (waiters, queue) = mpsc::channel(WAITERS_MAX);
         let (ahead, ahead_end) = mpsc::channel(1);
         let link = Self { feed, waiters, ahead, seen: watch::Sender::default(), patience };
-        (Arc::new(link), LinkEnds { waiters: waiters_end, ahead: ahead_end })
+        (Arc::new(link), LinkEnds { waiters: Waiters { queue, taken: vec![] }, ahead: ahead_end })
     }
 
     /// What the feed was like when it was last spoken to, now and whenever it is spoken to again.

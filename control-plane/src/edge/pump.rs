@@ -8,16 +8,16 @@ use std::{collections::HashSet, time::Duration};
 
 use shared::feed::APPEND_MAX;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
-    acknowledge::{LinkEnds, Seen, Waiter},
+    acknowledge::{EdgeLink, Seen, Waiters},
     changes::Subject,
-    feeder::{Fed, Feeder, NotFed},
+    feeder::{Ahead, Fed, Feeder, NotFed},
 };
-use crate::app::App;
+use crate::{app::App, config::EdgeConfig};
 
 /// How often the database is looked at.
 const LOOK_EACH: Duration = Duration::from_secs(1);
@@ -35,24 +35,29 @@ const LOG_EACH: u32 = 30;
 pub struct Pump {
     app: App,
     feeder: Feeder,
-    ends: Waiters,
+    waiters: Waiters,
     failures: u32,
     /// Looks since the feed was last spoken to.
     quiet_looks: u32,
 }
 
-/// Those who wait for their change.
-#[derive(Debug)]
-struct Waiters {
-    queue: tokio::sync::mpsc::Receiver<Waiter>,
-    taken: Vec<Waiter>,
+/// Gives a server its edge: the server that tells its callers when the edge has what they changed, the pump that has to run
+/// for that, and the keys of which that meets something newer in the feed than in the database.
+///
+/// # Errors
+/// If the edge's settings are wrong.
+pub fn connect(app: App, edge: EdgeConfig) -> anyhow::Result<(App, Pump, mpsc::Receiver<Vec<Ahead>>)> {
+    let feeder = Feeder::new(edge, app.db.clone(), app.clock.clone())?;
+    let (link, ends) = EdgeLink::new(feeder.client().clone());
+    let app = app.with_edge(link);
+    Ok((app.clone(), Pump::new(app, feeder, ends.waiters), ends.ahead))
 }
 
 impl Pump {
-    /// A pump for those who wait at the other end.
+    /// A pump for those who wait.
     #[must_use]
-    pub fn new(app: App, feeder: Feeder, ends: LinkEnds) -> Self {
-        Self { app, feeder, ends: Waiters { queue: ends.waiters, taken: vec![] }, failures: 0, quiet_looks: 0 }
+    pub const fn new(app: App, feeder: Feeder, waiters: Waiters) -> Self {
+        Self { app, feeder, waiters, failures: 0, quiet_looks: 0 }
     }
 
     /// Pumps until the sender of `stopped` is dropped. What is under way then is left as it is: the next process that
@@ -69,7 +74,7 @@ impl Pump {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let look = tokio::select! {
-                () = self.ends.come() => false,
+                () = self.waiters.come() => false,
                 _ = looks.tick() => true,
             };
             let pause = self.turn(look).await;
@@ -94,7 +99,7 @@ impl Pump {
 
     /// Appends once. `true` if there may be more to append.
     async fn append(&mut self, look: bool) -> Result<bool, NotFed> {
-        let mut subjects = self.ends.subjects();
+        let mut subjects = self.waiters.subjects();
         let room = APPEND_MAX - subjects.len();
         let mut is_all = true;
         if look {
@@ -122,7 +127,7 @@ impl Pump {
     }
 
     fn see(&mut self, fed: Fed) {
-        self.ends.answer(&fed);
+        self.waiters.answer(&fed);
         let Some(link) = &self.app.edge else { return };
         link.see(Seen::Answered(fed.status));
         if !fed.ahead.is_empty() {

@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use anyhow::{anyhow, ensure};
-use shared::Timestamp;
+use shared::{Timestamp, feed::APPEND_MAX};
 use tokio::time::sleep;
 
 use super::{
+    feeder::{Feeder, NotFed},
     flush::{Flushed, Flusher, SETTLE},
     kv::{self, Kv},
     verify,
@@ -80,12 +81,15 @@ pub async fn start(db: &Db, clock: &Clock, namespace: &str, restart: bool) -> an
 pub async fn run(
     db: &Db,
     clock: &Clock,
+    feeder: &mut Feeder,
     flusher: &mut Flusher,
     namespace: &str,
     start: Start,
     mut report: impl FnMut(u64),
 ) -> anyhow::Result<Rebuilt> {
     let mut rebuilt = Rebuilt::default();
+    // What the feed must be told of first would not go to the store otherwise, if no server runs beside this.
+    warn_unless_fed(feed_all(feeder).await);
     for (kind, mut cursor) in Kind::EVERY.into_iter().zip(start.cursors) {
         while let Some(queued) = queue_page(db, clock, namespace, kind, &mut cursor).await? {
             let before = rebuilt.queued;
@@ -95,13 +99,19 @@ pub async fn run(
             report(rebuilt.queued);
         }
     }
-    rebuilt.waiting = outlast(db, clock, flusher, &mut rebuilt.written).await?;
+    rebuilt.waiting = outlast(db, clock, feeder, flusher, &mut rebuilt.written).await?;
     forget(db, namespace).await?;
     Ok(rebuilt)
 }
 
 /// Waits for what other processes have in hand, or had when they were killed, and returns how much waits nevertheless.
-async fn outlast(db: &Db, clock: &Clock, flusher: &mut Flusher, written: &mut u64) -> anyhow::Result<u64> {
+async fn outlast(
+    db: &Db,
+    clock: &Clock,
+    feeder: &mut Feeder,
+    flusher: &mut Flusher,
+    written: &mut u64,
+) -> anyhow::Result<u64> {
     let deadline = clock.now().plus_millis(i64::try_from(2 * SETTLE.as_millis())?);
     loop {
         let now = clock.now();
@@ -109,8 +119,37 @@ async fn outlast(db: &Db, clock: &Clock, flusher: &mut Flusher, written: &mut u6
         if backlog.depth == 0 || now >= deadline {
             return Ok(u64::try_from(backlog.depth)?);
         }
+        if let Err(error) = feed_all(feeder).await {
+            let unfed = outbox::unfed(db.read().await?.conn(), backlog.depth).await?;
+            // Only the feed holds these up, and it does not look as if it would not.
+            if i64::try_from(unfed.len())? == backlog.depth {
+                warn_unless_fed(Err(error));
+                return Ok(u64::try_from(backlog.depth)?);
+            }
+        }
         sleep(flusher.pause()).await;
         *written += drain(flusher, |_| ()).await?;
+    }
+}
+
+/// Tells the feed all that it must be told.
+async fn feed_all(feeder: &mut Feeder) -> Result<(), NotFed> {
+    loop {
+        let unfed = feeder.unfed(APPEND_MAX).await?;
+        if unfed.is_empty() {
+            return Ok(());
+        }
+        let fed = feeder.feed(&unfed).await?;
+        if fed.held.len() == fed.ahead.len() {
+            // The database is older than the feed. `latchkey serve` brings it up.
+            return Ok(());
+        }
+    }
+}
+
+fn warn_unless_fed(fed: Result<(), NotFed>) {
+    if let Err(error) = fed {
+        tracing::warn!("what the change feed must be told of first has to wait: {error}");
     }
 }
 

@@ -150,8 +150,8 @@ pub async fn position(conn: Conn<'_>) -> Result<Option<Position>> {
 
 /// Notes how far the feed has come. Within an epoch that never goes back, whichever process notes it last.
 pub async fn note_position(conn: Conn<'_>, position: Position) -> Result<()> {
-    const SQL: &str = "INSERT INTO feed_position (id, epoch, sequence) VALUES (1, $1, $2)
-        ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence
+    const SQL: &str = "INSERT INTO feed_position (only_row, epoch, sequence) VALUES (1, $1, $2)
+        ON CONFLICT (only_row) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence
         WHERE feed_position.epoch <> excluded.epoch OR feed_position.sequence < excluded.sequence";
     on_db!(conn, c => sqlx::query(SQL)
         .bind(i64::from(position.epoch.0))

@@ -17,6 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::{
     Db, JsonText,
     api_keys::{self, NewApiKey},
+    dialect::sql,
     organizations::{self, Organization},
     outbox::{self, Kind, Route},
 };
@@ -154,6 +155,29 @@ impl Tenant {
         transaction.commit().await.unwrap();
         id
     }
+}
+
+/// Makes very many keys of the tenant's organization, which wait for nothing.
+pub(crate) async fn very_many_keys(db: &Db, tenant: &Tenant, count: i64) {
+    let mut transaction = db.write().await.unwrap();
+    let conn = transaction.conn();
+    let sql = sql!(conn,
+        "WITH RECURSIVE numbers (number) AS (
+            SELECT CAST(1000000000000000 AS BIGINT)
+            UNION ALL SELECT number + 1 FROM numbers WHERE number < 1000000000000000 + $1 - 1)
+         INSERT INTO api_keys (id, environment_id, organization_id, name, digest, obfuscated_value, permissions, version,
+            created_by, created_at, updated_at)
+         SELECT 'api_key_01KF0JZ4G0' || CAST(number AS TEXT), $2, $3, 'One of many', "
+         (bytes of hex "('000000000000000000000000000000000000000000000000' || CAST(number AS TEXT))")
+         ", 'lk_test_…abcd', '[\"a\"]', 1, $4, 1, 1 FROM numbers");
+    on_db!(conn, c => sqlx::query(sql)
+        .bind(count)
+        .bind(&tenant.environment)
+        .bind(&tenant.organization)
+        .bind(&tenant.creator)
+        .execute(c).await.map(drop))
+    .unwrap();
+    transaction.commit().await.unwrap();
 }
 
 /// An organization that is in no database yet.

@@ -1,8 +1,14 @@
+use std::collections::HashSet;
+
 use axum::{Json, extract::State};
+use serde::Serialize;
 use shared::{
+    Rfc3339, Timestamp,
     api_key::ApiKeyObject,
+    error::FieldError,
     id::{ApiKeyId, OrganizationId},
 };
+use utoipa::{IntoParams, ToSchema};
 
 use super::ShownApiKey;
 use crate::{
@@ -14,29 +20,91 @@ use crate::{
     },
     app::App,
     storage::{
-        api_keys::{self, Which},
-        organizations,
+        self, Conn, Page,
+        api_keys::{self, ApiKey, Which},
+        organizations, outbox,
     },
 };
 
-/// List an organization's API keys, without the revoked ones.
+/// What else a list of keys can be asked for, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is read by the OpenAPI document alone; `which` reads the parameter")]
+pub struct IncludeParams {
+    /// `revoked`: show revoked keys too.
+    #[param(inline)]
+    include: Option<Include>,
+}
+
+/// What a list of keys can include.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "likewise")]
+pub enum Include {
+    /// Revoked keys.
+    Revoked,
+}
+
+/// A key of a list.
+#[derive(Serialize, ToSchema)]
+pub struct ListedApiKey {
+    #[serde(flatten)]
+    #[schema(value_type = ApiKeyObject)]
+    key: ShownApiKey,
+    /// When it was revoked. Left out if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<Rfc3339>,
+    /// Whether the edge has yet to be told that it is revoked. Left out if it has been told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    propagating: Option<bool>,
+}
+
+/// List an organization's API keys, without the revoked ones unless they are asked for.
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
-    params(("organization_id" = OrganizationId, Path), ListParams),
-    responses((status = 200, body = List<ApiKeyObject>)))]
+    params(("organization_id" = OrganizationId, Path), ListParams, IncludeParams),
+    responses((status = 200, body = List<ListedApiKey>)))]
 pub async fn list(
     State(app): State<App>,
     ReadApiKeys(caller): ReadApiKeys,
     InPath(organization): InPath<OrganizationId>,
     query: Query,
-) -> Result<Json<List<ShownApiKey>>, Error> {
+) -> Result<Json<List<ListedApiKey>>, Error> {
     let wanted = query.page::<ApiKeyId>()?;
+    let which = which(&query)?;
     let environment = &caller.environment;
     let mut db = app.db.read().await?;
     if organizations::get(db.conn(), environment, &organization).await?.is_none() {
         return Err(Error::not_found("Organization", organization.as_str()));
     }
-    let page =
-        api_keys::list_of_organization(db.conn(), environment, &organization, Which::Unrevoked, &wanted.page).await?;
+    let page = api_keys::list_of_organization(db.conn(), environment, &organization, which, &wanted.page).await?;
+    let propagating = match app.edge {
+        Some(_) => propagating(db.conn(), &page).await?,
+        None => HashSet::new(),
+    };
     let now = app.clock.now();
-    Ok(Json(wanted.answer(page, |row| row.id.as_str(), |row| ShownApiKey::new(row, now))))
+    Ok(Json(wanted.answer(page, |row| row.id.as_str(), |row| show(row, &propagating, now))))
+}
+
+fn which(query: &Query) -> Result<Which, Error> {
+    match query.all("include").as_slice() {
+        [] => Ok(Which::Unrevoked),
+        named if named.iter().all(|name| *name == "revoked") => Ok(Which::All),
+        _ => Err(FieldError::new("include", "invalid", "must be `revoked`").into()),
+    }
+}
+
+/// The revoked keys of a page that the edge has yet to be told of.
+async fn propagating(conn: Conn<'_>, page: &Page<ApiKey>) -> storage::Result<HashSet<String>> {
+    let revoked = page.items.iter().filter(|key| key.revoked_at.is_some());
+    let ids: Vec<&str> = revoked.map(|key| key.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    Ok(outbox::unfed_of(conn, &ids).await?.into_iter().collect())
+}
+
+fn show(row: ApiKey, propagating: &HashSet<String>, now: Timestamp) -> ListedApiKey {
+    let revoked_at = row.revoked_at.map(Rfc3339);
+    let propagating = propagating.contains(row.id.as_str()).then_some(true);
+    ListedApiKey { key: ShownApiKey::new(row, now), revoked_at, propagating }
 }

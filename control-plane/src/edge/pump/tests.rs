@@ -32,7 +32,7 @@ impl Process {
     fn start(world: &World, patience: Duration) -> Self {
         let (app, ends) = world.linked_app(patience);
         let (stop, stopped) = watch::channel(());
-        let pump = Pump::new(app.clone(), world.feeder(), ends);
+        let pump = Pump::new(app.clone(), world.feeder(), ends.waiters);
         Self { app, pump: tokio::spawn(pump.run(stopped)), _stop: stop }
     }
 

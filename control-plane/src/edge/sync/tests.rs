@@ -7,7 +7,7 @@ use crate::{
 const NAMESPACE: &str = "namespace";
 
 async fn rebuild(world: &World, start: Start) -> Rebuilt {
-    run(&world.db, &world.clock, &mut world.flusher(), NAMESPACE, start, |_| ()).await.unwrap()
+    run(&world.db, &world.clock, &mut world.feeder(), &mut world.flusher(), NAMESPACE, start, |_| ()).await.unwrap()
 }
 
 async fn begin(world: &World, restart: bool) -> Start {
@@ -17,9 +17,13 @@ async fn begin(world: &World, restart: bool) -> Start {
 /// Begins a rebuild and kills it while it writes the management key, the first that it writes.
 async fn begin_and_kill(world: &World) {
     let mut writes = world.kv.intercept();
-    let (db, clock, mut flusher) = (world.db.clone(), world.clock.clone(), world.flusher());
+    let (db, clock) = (world.db.clone(), world.clock.clone());
+    let (mut feeder, mut flusher) = (world.feeder(), world.flusher());
     let start = begin(world, false).await;
-    let killed = tokio::spawn(async move { run(&db, &clock, &mut flusher, NAMESPACE, start, |_| ()).await.map(drop) });
+    let killed =
+        tokio::spawn(
+            async move { run(&db, &clock, &mut feeder, &mut flusher, NAMESPACE, start, |_| ()).await.map(drop) },
+        );
     drop(writes.recv().await.unwrap().answer_ok(&[]));
     let unanswered = writes.recv().await.unwrap();
     killed.abort();
@@ -40,7 +44,7 @@ conformance! {
         assert_eq!((start.keys, start.resumes), (4, None));
         let mut reports = vec![];
         let mut flusher = world.flusher();
-        let rebuilt = run(&world.db, &world.clock, &mut flusher, NAMESPACE, start, |done| reports.push(done)).await;
+        let rebuilt = run(&world.db, &world.clock, &mut world.feeder(), &mut flusher, NAMESPACE, start, |done| reports.push(done)).await;
         assert_eq!(rebuilt.unwrap(), Rebuilt { queued: 4, written: 4, waiting: 0 });
         assert_eq!(reports, [1, 1, 4, 4]);
         assert_eq!(world.kv.records().into_keys().collect::<Vec<_>>(), before);

@@ -39,6 +39,8 @@ conformance! {
         for number in 0..3 {
             ids.push(tenant.api_key(&db, &number.to_string(), &[], START.plus_millis(number)).await.to_string());
         }
+        let fed = outbox::Changed { id: tenant.creator.to_string(), version: Version::first(START) };
+        change!(db, outbox::note_fed, &[fed]);
         tenant.api_key(&db, "not due yet", &[], START.plus_millis(100)).await;
         let claim = Claim { id: -7, until: START.plus_millis(60_000) };
         assert_eq!(change!(db, outbox::claim, claim, START.plus_millis(10), 100), 4);
