@@ -5,6 +5,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use shared::feed::State;
 
 use crate::clock::Stopwatch;
 
@@ -23,6 +24,76 @@ pub struct Metrics {
     pub published: Counter,
     /// Bulk writes to the edge's store that failed.
     pub publish_failures: Counter,
+    /// What is known of the change feed.
+    pub feed: FeedMetrics,
+    /// How old the oldest record of the edge's store is, in seconds.
+    pub oldest_seal_age: Gauge,
+}
+
+/// What is counted of the change feed.
+#[derive(Debug, Default)]
+pub struct FeedMetrics {
+    states: Family<FeedStateLabels, Gauge>,
+    /// How long the oldest change has been waiting that the feed has yet to be told of, in seconds.
+    pub lag: Gauge,
+    /// Changes that the feed was told of. One that was repeated counts again.
+    pub appended: Counter,
+    /// Appends that failed.
+    pub append_failures: Counter,
+    /// Requests that wait for the feed to have what they changed.
+    pub waiting: Gauge,
+    /// Changes that the feed had and the database had not, because it was restored from a backup. They were taken over.
+    pub drift: Counter,
+}
+
+/// How the change feed is, as far as this process knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedState {
+    /// It is there and in this state.
+    Is(State),
+    /// It does not answer.
+    Unreachable,
+}
+
+impl FeedState {
+    const EVERY: [Self; 4] =
+        [Self::Is(State::Open), Self::Is(State::Closed), Self::Is(State::Retired), Self::Unreachable];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Is(state) => state.as_str(),
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FeedStateLabels {
+    state: &'static str,
+}
+
+impl FeedMetrics {
+    /// Shows this state and no other.
+    pub fn show(&self, now: FeedState) {
+        for state in FeedState::EVERY {
+            let gauge = self.states.get_or_create(&FeedStateLabels { state: state.as_str() });
+            gauge.set(i64::from(state == now));
+        }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let states = self.states.clone();
+        registry.register("feed_state", "Whether the change feed is in this state, as last heard of it", states);
+        let lag = "How long the oldest change has been waiting that the change feed has yet to be told of";
+        registry.register_with_unit("feed_lag", lag, Unit::Seconds, self.lag.clone());
+        registry.register("feed_appended", "Changes that the change feed was told of", self.appended.clone());
+        let failures = self.append_failures.clone();
+        registry.register("feed_append_failures", "Appends to the change feed that failed", failures);
+        let waiting = "Requests that wait for the change feed to have what they changed";
+        registry.register("feed_pending_acknowledgements", waiting, self.waiting.clone());
+        let drift = "Changes that the change feed had and a restored database had not";
+        registry.register("feed_drift", drift, self.drift.clone());
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,6 +148,15 @@ impl Default for Metrics {
             "Bulk writes to the edge's store that failed",
             publish_failures.clone(),
         );
+        let feed = FeedMetrics::default();
+        feed.register(&mut registry);
+        let oldest_seal_age = Gauge::default();
+        registry.register_with_unit(
+            "edge_oldest_seal_age",
+            "How old the oldest record of the edge's store is",
+            Unit::Seconds,
+            oldest_seal_age.clone(),
+        );
         Self {
             registry,
             requests,
@@ -86,6 +166,8 @@ impl Default for Metrics {
             outbox_age,
             published,
             publish_failures,
+            feed,
+            oldest_seal_age,
         }
     }
 }
@@ -113,5 +195,25 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_feed_is_in_one_state_at_a_time() {
+        let metrics = Metrics::default();
+        let shown = |state: &str, value: i64| {
+            let line = format!("latchkey_feed_state{{state=\"{state}\"}} {value}\n");
+            assert!(metrics.to_text().unwrap().contains(&line), "{line}");
+        };
+        metrics.feed.show(FeedState::Unreachable);
+        shown("unreachable", 1);
+        shown("open", 0);
+        metrics.feed.show(FeedState::Is(State::Open));
+        shown("unreachable", 0);
+        shown("open", 1);
     }
 }

@@ -1,3 +1,5 @@
+mod feed;
+
 use std::{
     fmt::Display,
     io::{self, Write},
@@ -27,15 +29,20 @@ const STUCK_AFTER: i64 = 120;
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let mut findings = Findings::default();
     let edge = edge(config, &mut findings);
-    if let Some(db) = database(config, &mut findings).await {
-        if let Err(error) = contents(&db, edge.is_some(), &mut findings).await {
-            findings.wrong(format!("the database failed: {error}"), "look into the log of the database");
-        }
-        db.close().await;
+    let db = database(config, &mut findings).await;
+    if let Some(db) = &db
+        && let Err(error) = contents(db, edge.is_some(), &mut findings).await
+    {
+        findings.wrong(format!("the database failed: {error}"), "look into the log of the database");
     }
     if let Some(edge) = &edge {
         kv(edge, &mut findings).await;
-        worker(config, edge, &mut findings).await;
+        if worker(config, edge, &mut findings).await {
+            feed::ask(config, edge, db.as_ref(), &mut findings).await;
+        }
+    }
+    if let Some(db) = db {
+        db.close().await;
     }
     match findings.wrong {
         0 => Ok(()),
@@ -131,6 +138,7 @@ async fn contents(db: &Db, has_edge: bool, findings: &mut Findings) -> storage::
     if has_edge {
         let now = Clock::system().now();
         outbox_is_moving(outbox::backlog(reader.conn(), now).await?, now, findings);
+        feed::in_database(reader.conn(), now, findings).await?;
     }
     Ok(())
 }
@@ -176,27 +184,31 @@ fn what_to_do(error: &KvError) -> &'static str {
     }
 }
 
-async fn worker(config: &Config, edge: &EdgeConfig, findings: &mut Findings) {
-    if config.edge_url.is_empty() {
-        return findings.note("the Worker was not asked, because LATCHKEY_EDGE_URL is not set");
-    }
+/// Whether the Worker can be asked further.
+async fn worker(config: &Config, edge: &EdgeConfig, findings: &mut Findings) -> bool {
     let secret =
         "run `wrangler secret put LATCHKEY_EDGE_SECRET` with the value of LATCHKEY_EDGE_SECRET here, and deploy";
     let url = "see that LATCHKEY_EDGE_URL is the Worker's address and that it is deployed";
     match ask_worker(&config.edge_url, edge).await {
         Ok((StatusCode::OK, body)) if body["kv_reads"].is_u64() => {
             findings.well("the Worker answers and has the same edge secret");
+            return true;
         }
         Ok((StatusCode::UNAUTHORIZED, _)) => findings.wrong("the Worker has another edge secret", secret),
         Ok((StatusCode::SERVICE_UNAVAILABLE, body)) => {
             let why = body["message"].as_str().unwrap_or("it is not configured");
-            findings.wrong(format!("the Worker cannot validate keys: {why}"), secret);
+            findings.wrong(
+                format!("the Worker cannot validate keys: {why}"),
+                "take its bindings from wrangler.toml, give it the value of LATCHKEY_EDGE_SECRET here with `wrangler secret \
+                 put LATCHKEY_EDGE_SECRET`, and deploy",
+            );
         }
         Ok((status, _)) => {
-            findings.wrong(format!("what answers at {} ({status}) is not the Worker", config.edge_url), url)
+            findings.wrong(format!("what answers at {} ({status}) is not the Worker", config.edge_url), url);
         }
         Err(error) => findings.wrong(format!("the Worker does not answer: {error:#}"), url),
     }
+    false
 }
 
 async fn ask_worker(edge_url: &str, edge: &EdgeConfig) -> anyhow::Result<(StatusCode, Value)> {

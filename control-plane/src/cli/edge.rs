@@ -1,20 +1,24 @@
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
+use shared::feed::{ENTRIES_MAX, State, wire::Report};
 
 use crate::{
     clock::{Clock, Stopwatch},
     config::{Config, EdgeConfig},
     edge::{
+        feed::FeedClient,
         feeder::Feeder,
         flush::Flusher,
         kv::Kv,
+        reseed,
+        restore::Restorer,
         sync,
-        verify::{Comparison, Difference, Report},
+        verify::{self, Comparison, Difference},
     },
-    storage::Db,
+    storage::{Db, feed},
 };
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +34,14 @@ pub(super) enum Command {
         #[arg(long)]
         prune: bool,
     },
+    /// Show how the change feed is, which tells the edge what was changed.
+    Status,
+    /// End the change feed for good, before a Worker with another one is deployed. Until then the edge accepts no key.
+    Retire {
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
@@ -38,6 +50,8 @@ pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::R
     match command {
         Command::Verify => verify(edge, db).await,
         Command::Sync { restart, prune } => sync(&mut feeder(config, db)?, edge, db, restart, prune).await,
+        Command::Status => status(&edge, db).await,
+        Command::Retire { yes } => retire(&edge, yes).await,
     }
 }
 
@@ -48,9 +62,46 @@ fn feeder(config: &Config, db: &Db) -> anyhow::Result<Feeder> {
     Feeder::new(config.edge()?.context(NO_EDGE)?, db.clone(), Clock::system())
 }
 
+async fn status(edge: &EdgeConfig, db: &Db) -> anyhow::Result<()> {
+    let Report { status, entries, bytes } = FeedClient::new(edge)?.status().await?;
+    let noted = match feed::position(db.read().await?.conn()).await? {
+        None => "nothing yet".to_owned(),
+        Some(noted) if noted.epoch == status.epoch => noted.sequence.to_string(),
+        Some(noted) => format!("{} of epoch {}", noted.sequence, noted.epoch.0),
+    };
+    for (name, value) in [
+        ("change feed", status.state.as_str().to_owned()),
+        ("epoch", status.epoch.0.to_string()),
+        ("last change", status.head.to_string()),
+        ("  that the database noted", noted),
+        ("removed up to", status.trimmed.to_string()),
+        ("entries", format!("{entries} of {ENTRIES_MAX}")),
+        ("bytes", bytes.to_string()),
+    ] {
+        print_line!("{name:<28} {value}");
+    }
+    if status.state != State::Open {
+        print_line!("The edge accepts no key while it is not open; `latchkey doctor` says what to do.");
+    }
+    Ok(())
+}
+
+async fn retire(edge: &EdgeConfig, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        bail!(
+            "a retired feed stays so, and the edge accepts no key until a Worker with another feed is deployed; give --yes \
+             if that is what you want"
+        );
+    }
+    let report = FeedClient::new(edge)?.retire().await?;
+    print_line!("Retired the change feed of epoch {}. Deploy the Worker with another feed now.", report.status.epoch.0);
+    Ok(())
+}
+
 async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, prune: bool) -> anyhow::Result<()> {
     let clock = Clock::system();
     let namespace = edge.kv_namespace.clone();
+    take_over(&edge, feeder, db, &clock).await?;
     let mut flusher = Flusher::new(edge, db.clone(), clock.clone())?;
     let start = sync::start(db, &clock, &namespace, restart).await?;
     if let Some(interrupted) = start.resumes {
@@ -66,9 +117,39 @@ async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, pru
     if rebuilt.waiting > 0 {
         print_line!("{} records still wait to be written; `latchkey serve` does so.", rebuilt.waiting);
     }
+    seal_feed_anew(feeder, db, &clock).await?;
     if prune {
         let removed = sync::prune(db, flusher.kv()).await?;
         print_line!("Removed {removed} records that the database does not know.");
+    }
+    Ok(())
+}
+
+/// A database that was restored from a backup must not be written over what the edge knows better.
+async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
+    let restorer = Restorer { db, clock, feed: feeder.client(), secrets: &edge.secrets };
+    match restorer.catch_up().await {
+        Ok(restored) if restored.changes() > 0 => {
+            let changes = restored.changes();
+            print_line!("The database was restored from a backup: took over {changes} changes that the change feed had.");
+        }
+        Ok(_) => {}
+        Err(error) if feed::position(db.read().await?.conn()).await?.is_none() => {
+            tracing::warn!("the change feed, which has never answered yet, was not compared with the database: {error:#}");
+        }
+        Err(error) => return Err(error.context("the change feed, which the edge relies on, must answer first")),
+    }
+    Ok(())
+}
+
+/// What the feed holds may have been sealed with a secret that is to be replaced.
+async fn seal_feed_anew(feeder: &mut Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
+    match reseed::tell_all(db, feeder, clock.now()).await {
+        Ok((_, told)) => print_line!("Sealed {told} entries of the change feed anew."),
+        Err(error) if feed::position(db.read().await?.conn()).await?.is_none() => {
+            tracing::warn!("the change feed, which has never answered yet, was not told: {error}");
+        }
+        Err(error) => return Err(anyhow!(error).context("the change feed was not sealed anew; run it again")),
     }
     Ok(())
 }
@@ -87,7 +168,7 @@ async fn verify(edge: EdgeConfig, db: &Db) -> anyhow::Result<()> {
     bail!("{}", advice(&report));
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &verify::Report) -> String {
     let mut rows = vec![
         ("keys in the database", report.keys, String::new()),
         ("records at the edge", report.records, String::new()),
@@ -107,7 +188,7 @@ fn examples(difference: &Difference) -> String {
 }
 
 /// What to do about each difference that there is.
-fn advice(report: &Report) -> String {
+fn advice(report: &verify::Report) -> String {
     let mut advice = vec!["the edge's store differs from the database"];
     if report.missing.count + report.stale.count > 0 {
         advice.push(
@@ -118,7 +199,7 @@ fn advice(report: &Report) -> String {
         advice.push("what is unreadable was sealed with another LATCHKEY_EDGE_SECRET or tampered with: `latchkey edge sync` replaces it");
     }
     if report.newer.count > 0 {
-        advice.push("records are newer than the database if it was restored from a backup: make the changes since then again before you sync");
+        advice.push("records are newer than the database if it was restored from a backup: start `latchkey serve`, which takes over what the change feed still has of the last week, and make older changes again before you sync");
     }
     if report.unknown.count > 0 {
         advice.push(

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     clock::Clock,
     config::Config,
-    edge::{flush::Flusher, publisher, pump},
+    edge::publishing::Publishing,
     keys,
     storage::{Db, environments},
 };
@@ -24,13 +24,7 @@ use crate::{
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
-    let mut app = App::new(db.clone(), Clock::system());
-    let flusher = config.edge()?.map(|edge| Flusher::new(edge, db.clone(), app.clock.clone())).transpose()?;
-    let mut pump = None;
-    if let Some(edge) = config.edge()? {
-        let (with_edge, its_pump, _ahead) = pump::connect(app, edge)?;
-        (app, pump) = (with_edge, Some(its_pump));
-    }
+    let (app, publishing) = Publishing::new(config, App::new(db.clone(), Clock::system()))?;
     db.migrate().await?;
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -39,15 +33,11 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
-    let pump = pump.map(|pump| tokio::spawn(pump.run(stopped.clone())));
-    let publisher = tokio::spawn(publisher::run(flusher, app.clone(), stopped));
+    let publishing = tokio::spawn(publishing.run(stopped));
     serve(listener, api::router(app, config)).await?;
     // Requests are done; what they committed is in the outbox, and the publisher takes it up again after a restart.
     drop(stop);
-    publisher.await?;
-    if let Some(pump) = pump {
-        pump.await?;
-    }
+    publishing.await?;
     db.close().await;
     Ok(())
 }

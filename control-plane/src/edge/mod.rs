@@ -7,9 +7,14 @@
 //! | [`feeder`] | brings changes into the feed |
 //! | [`pump`] | does so while the server runs |
 //! | [`acknowledge`] | tells callers when it is done |
+//! | [`keeper`] | keeps feed and database in agreement while the server runs |
+//! | [`restore`] | gives back to a restored database what the feed knows |
+//! | [`reseed`] | tells a feed everything that it must know |
 //! | [`kv`] | the edge's store: client of the REST API of Workers KV |
 //! | [`flush`] | writes what changed to it once the feed has it, and the rules of that |
+//! | [`publishing`] | all that runs beside the server |
 //! | [`publisher`] | flushes while the server runs |
+//! | [`reseal`] | writes every record again before it is too old |
 //! | [`sync`] | rebuilds the store |
 //! | [`verify`] | compares it with the database |
 
@@ -18,9 +23,14 @@ pub mod changes;
 pub mod feed;
 pub mod feeder;
 pub mod flush;
+pub mod keeper;
 pub mod kv;
 pub mod publisher;
+pub mod publishing;
 pub mod pump;
+pub mod reseal;
+pub mod reseed;
+pub mod restore;
 pub mod sync;
 #[cfg(test)]
 mod testing;

@@ -51,6 +51,7 @@ use crate::{
     },
 };
 
+pub mod backup;
 pub mod feed;
 
 /// When every test begins.

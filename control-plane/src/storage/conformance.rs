@@ -9,6 +9,7 @@ mod organizations;
 mod outbox;
 mod paging;
 mod permissions;
+mod reseal;
 
 use shared::Timestamp;
 

@@ -187,13 +187,14 @@ pub async fn known_management_keys(conn: Conn<'_>, digests: &[Digest]) -> Result
     Ok(known.into_iter().filter_map(place).collect())
 }
 
+/// A place in the edge's store, as a question names it.
 #[derive(Serialize)]
-struct Place<'a> {
-    environment: &'a str,
-    digest: String,
+pub(super) struct Place<'a> {
+    pub(super) environment: &'a str,
+    pub(super) digest: String,
 }
 
-fn hex(digest: &Digest) -> String {
+pub(super) fn hex(digest: &Digest) -> String {
     digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -82,6 +82,16 @@ pub async fn unfed_scopes(conn: Conn<'_>, limit: i64) -> Result<Vec<String>> {
     on_db!(conn, c => sqlx::query_scalar(SQL).bind(limit).fetch_all(c).await)
 }
 
+/// Since when the oldest change has been waiting that the feed must be told of, of a key or of a scope.
+pub async fn oldest_unfed(conn: Conn<'_>) -> Result<Option<Timestamp>> {
+    const SQL: &str = "SELECT MIN(since) FROM (
+            SELECT MIN(queued_at) AS since FROM outbox
+            WHERE through_feed AND (fed_version IS NULL OR fed_version < version)
+            UNION ALL SELECT MIN(changed_at) FROM scope_changes WHERE NOT fed
+        ) oldest";
+    on_db!(conn, c => sqlx::query_scalar(SQL).fetch_one(c).await)
+}
+
 /// Changes since a moment, by name, for seeding a feed anew.
 pub async fn scopes_since(conn: Conn<'_>, since: Timestamp, after: &str, limit: i64) -> Result<Vec<ScopeChange>> {
     const SQL: &str = "SELECT * FROM scope_changes WHERE changed_at >= $1 AND name > $2 ORDER BY name LIMIT $3";

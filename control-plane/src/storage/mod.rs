@@ -37,6 +37,9 @@ pub mod organizations;
 pub mod outbox;
 mod page;
 pub mod permissions;
+pub mod reseal;
+pub mod reseed;
+pub mod restore;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -1,0 +1,302 @@
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use reqwest::StatusCode;
+use shared::{
+    Timestamp,
+    feed::{ENTRIES_MAX, Position, RECORD_AGE_MILLIS, State, wire::Report},
+};
+
+use super::{Findings, STUCK_AFTER};
+use crate::{
+    clock::Clock,
+    config::{Config, EdgeConfig},
+    edge::{
+        feed::{FeedClient, FeedError},
+        kv::http_client,
+        reseal::LATE_AFTER_MILLIS,
+        restore::Restorer,
+    },
+    storage::{self, Conn, Db, feed, reseal},
+};
+
+/// From so many hundredths of its entries on, a feed is nearly full.
+const NEARLY_FULL: u64 = 80;
+/// How long a server on this machine may take to say that it is there.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the feed says of itself, and what the database knows of it.
+struct Seen {
+    report: Report,
+    noted: Option<Position>,
+    /// Of the next changes that the feed has beyond that position, how many the database has not.
+    newer: usize,
+    /// Whether a server answers on this machine, and where it was asked.
+    serving: bool,
+    listen: SocketAddr,
+}
+
+/// Something that was found: `what_to_do` if it is wrong.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    what: String,
+    what_to_do: Option<String>,
+}
+
+impl Finding {
+    fn well(what: impl Into<String>) -> Self {
+        Self { what: what.into(), what_to_do: None }
+    }
+
+    fn wrong(what: impl Into<String>, what_to_do: impl Into<String>) -> Self {
+        Self { what: what.into(), what_to_do: Some(what_to_do.into()) }
+    }
+}
+
+impl Findings {
+    fn report(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for Finding { what, what_to_do } in findings {
+            match what_to_do {
+                None => self.well(what),
+                Some(what_to_do) => self.wrong(what, what_to_do),
+            }
+        }
+    }
+}
+
+/// Whether the feed has all that it must have, and the store has no record that is too old.
+pub(super) async fn in_database(mut conn: Conn<'_>, now: Timestamp, findings: &mut Findings) -> storage::Result<()> {
+    let oldest_unfed = feed::oldest_unfed(conn.reborrow()).await?;
+    findings.report(unfed(oldest_unfed, now));
+    let oldest_seal = reseal::oldest_seal(conn).await?;
+    findings.report(oldest_seal.map(|oldest| sealed(oldest, now)));
+    Ok(())
+}
+
+fn unfed(oldest: Option<Timestamp>, now: Timestamp) -> Option<Finding> {
+    let seconds = (now.as_millis() - oldest?.as_millis()) / 1000;
+    (seconds >= STUCK_AFTER).then(|| {
+        Finding::wrong(
+            format!("for {seconds} s a change has been waiting that the change feed must be told of"),
+            "see that `latchkey serve` runs with these settings; its log says why it cannot tell the feed",
+        )
+    })
+}
+
+fn sealed(oldest: Timestamp, now: Timestamp) -> Finding {
+    let age = now.as_millis() - oldest.as_millis();
+    let hours = age / (60 * 60 * 1000);
+    let what = format!("the oldest record of the edge was sealed {hours} h ago");
+    if age < LATE_AFTER_MILLIS {
+        return Finding::well(what);
+    }
+    let consequence =
+        if age < RECORD_AGE_MILLIS { "at 168 h the edge refuses to decide on it" } else { "the edge does not decide on it any more" };
+    Finding::wrong(
+        format!("{what}: {consequence}"),
+        "see that `latchkey serve` runs with these settings, which seals old records anew; `latchkey edge sync` does it at once",
+    )
+}
+
+/// Asks the feed, which the Worker passes on.
+pub(super) async fn ask(config: &Config, edge: &EdgeConfig, db: Option<&Db>, findings: &mut Findings) {
+    let client = match FeedClient::new(edge) {
+        Ok(client) => client,
+        Err(error) => return findings.wrong(format!("{error:#}"), "correct the settings of the edge"),
+    };
+    let report = match client.status().await {
+        Ok(report) => report,
+        Err(error) => return findings.report([unanswered(&error)]),
+    };
+    let mut seen = Seen { report, noted: None, newer: 0, serving: false, listen: config.listen };
+    if let Some(db) = db {
+        match compare(db, &client, edge).await {
+            Ok((noted, newer)) => (seen.noted, seen.newer) = (noted, newer),
+            Err(error) => {
+                findings.wrong(format!("the change feed cannot be compared with the database: {error:#}"), "try again");
+            }
+        }
+    }
+    if seen.report.status.state != State::Open || seen.newer > 0 {
+        seen.serving = is_serving(config.listen).await;
+    }
+    findings.report(judge(&seen));
+}
+
+async fn compare(db: &Db, feed: &FeedClient, edge: &EdgeConfig) -> anyhow::Result<(Option<Position>, usize)> {
+    let restorer = Restorer { db, clock: &Clock::system(), feed, secrets: &edge.secrets };
+    let noted = feed::position(db.read().await?.conn()).await?;
+    Ok((noted, restorer.count_newer(noted).await?))
+}
+
+fn unanswered(error: &FeedError) -> Finding {
+    let what_to_do = match error {
+        FeedError::Refused { status: StatusCode::NOT_FOUND, .. } => {
+            "the Worker that is deployed has no change feed: build and deploy that of this version"
+        }
+        FeedError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. } => {
+            "see that the Worker has the Durable Object of wrangler.toml; `wrangler tail` shows why it does not answer"
+        }
+        FeedError::Refused { .. } | FeedError::Unreadable => {
+            "see that LATCHKEY_EDGE_URL is the Worker's address, and that the Worker is of this version"
+        }
+        FeedError::Unreachable(_) => "see that LATCHKEY_EDGE_URL can be reached from here",
+    };
+    Finding::wrong(format!("{error}: the edge learns of no change"), what_to_do)
+}
+
+fn judge(seen: &Seen) -> Vec<Finding> {
+    let mut findings = vec![state(seen)];
+    findings.extend(room(seen));
+    findings.extend(position(seen));
+    findings
+}
+
+fn state(seen: &Seen) -> Finding {
+    let entries = seen.report.entries;
+    match seen.report.status.state {
+        State::Open => Finding::well(format!("the change feed is open and has {entries} entries")),
+        State::Closed => Finding::wrong(
+            "the change feed is closed, so the edge accepts no key: it is new or has lost something, and must first be \
+             told every change of the last week",
+            if seen.serving {
+                "`latchkey serve` does so by itself, within seconds: ask again, and if it is still closed, see in its log why"
+                    .to_owned()
+            } else {
+                format!(
+                    "`latchkey serve` does so by itself, but none answers at {} on this machine: start it with these settings",
+                    seen.listen
+                )
+            },
+        ),
+        State::Retired => Finding::wrong(
+            "the change feed is retired, so the edge accepts no key",
+            "deploy a Worker that uses another feed; a retired one stays so",
+        ),
+    }
+}
+
+fn room(seen: &Seen) -> Option<Finding> {
+    let entries = seen.report.entries;
+    (entries >= ENTRIES_MAX / 100 * NEARLY_FULL).then(|| {
+        Finding::wrong(
+            format!("the change feed is nearly full: {entries} of {ENTRIES_MAX} entries"),
+            "change fewer keys in a week one by one, and delete permissions and organizations instead, which takes one entry; \
+             a full feed takes no change, and what is changed then is answered 503 until older entries have left",
+        )
+    })
+}
+
+fn position(seen: &Seen) -> Option<Finding> {
+    let status = seen.report.status;
+    let noted = seen.noted.filter(|noted| noted.epoch == status.epoch);
+    if noted.is_some_and(|noted| noted.sequence > status.head) {
+        return Some(Finding::wrong(
+            "the change feed has lost something: the database noted that it had come further",
+            "`latchkey serve` with these settings closes it and tells it all again: see that it runs",
+        ));
+    }
+    (seen.newer > 0).then(|| {
+        Finding::wrong(
+            format!(
+                "the change feed has {} changes that the database has not: the database was restored from a backup, or is \
+                 that of another installation",
+                seen.newer
+            ),
+            if seen.serving {
+                "if it was restored under a running `latchkey serve`, restart that: it first takes over what is newer in the feed"
+            } else {
+                "start `latchkey serve`: it first takes over what is newer in the feed, so that no revoked key is revived"
+            },
+        )
+    })
+}
+
+/// Whether a server answers where these settings let it listen.
+async fn is_serving(listen: SocketAddr) -> bool {
+    let host = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let url = format!("http://{}/health", SocketAddr::new(host, listen.port()));
+    let Ok(client) = http_client(SERVER_TIMEOUT) else { return false };
+    client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::feed::{Epoch, Status};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn seen(state: State) -> Seen {
+        let status = Status { epoch: Epoch(7), state, head: 10, trimmed: 0 };
+        Seen {
+            report: Report { status, entries: 10, bytes: 1000 },
+            noted: Some(Position { epoch: Epoch(7), sequence: 10 }),
+            newer: 0,
+            serving: false,
+            listen: "127.0.0.1:8787".parse().unwrap(),
+        }
+    }
+
+    fn wrong(findings: &[Finding]) -> Vec<String> {
+        let of = |finding: &Finding| Some(format!("{} → {}", finding.what, finding.what_to_do.as_ref()?));
+        findings.iter().filter_map(of).collect()
+    }
+
+    #[test]
+    fn an_open_feed_is_well() {
+        assert_eq!(judge(&seen(State::Open)), [Finding::well("the change feed is open and has 10 entries")]);
+        let never_noted = Seen { noted: None, ..seen(State::Open) };
+        assert_eq!(wrong(&judge(&never_noted)), [""; 0]);
+    }
+
+    #[test]
+    fn whatever_stops_the_edge_is_said_with_what_helps() {
+        let closed = wrong(&judge(&seen(State::Closed)));
+        assert!(closed[0].contains("none answers at 127.0.0.1:8787"), "{closed:?}");
+        let being_seeded = wrong(&judge(&Seen { serving: true, ..seen(State::Closed) }));
+        assert!(being_seeded[0].contains("within seconds"), "{being_seeded:?}");
+        let retired = wrong(&judge(&seen(State::Retired)));
+        assert!(retired[0].contains("another feed"), "{retired:?}");
+    }
+
+    #[test]
+    fn a_feed_or_a_database_that_has_fallen_back_is_told() {
+        let position = |sequence| Some(Position { epoch: Epoch(7), sequence });
+        let fallen_back = wrong(&judge(&Seen { noted: position(11), ..seen(State::Open) }));
+        assert!(fallen_back[0].contains("the change feed has lost something"), "{fallen_back:?}");
+        let restored = wrong(&judge(&Seen { noted: position(3), newer: 2, ..seen(State::Open) }));
+        assert!(restored[0].contains("2 changes that the database has not"), "{restored:?}");
+        let busy = wrong(&judge(&Seen { noted: position(3), ..seen(State::Open) }));
+        assert_eq!(busy, [""; 0], "changes that were not noted yet are no harm");
+    }
+
+    #[test]
+    fn a_feed_is_nearly_full_before_it_is_full() {
+        let with = |entries| {
+            let mut seen = seen(State::Open);
+            seen.report.entries = entries;
+            wrong(&judge(&seen)).len()
+        };
+        assert_eq!((with(319_999), with(320_000)), (0, 1));
+    }
+
+    #[test]
+    fn what_waits_or_grows_old_is_told_in_time() {
+        let ago = |millis: i64| NOW.plus_millis(-millis);
+        assert_eq!(unfed(None, NOW), None);
+        assert_eq!(unfed(Some(ago(119_999)), NOW), None);
+        assert!(unfed(Some(ago(120_000)), NOW).unwrap().what.contains("120 s"));
+        assert_eq!(sealed(ago(LATE_AFTER_MILLIS - 1), NOW).what_to_do, None);
+        let late = sealed(ago(LATE_AFTER_MILLIS), NOW);
+        assert!(late.what.contains("at 168 h") && late.what_to_do.unwrap().contains("edge sync"), "{}", late.what);
+        assert!(sealed(ago(RECORD_AGE_MILLIS), NOW).what.contains("any more"));
+    }
+}

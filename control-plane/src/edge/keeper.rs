@@ -1,0 +1,200 @@
+//! The task that keeps the database and the change feed in agreement while the server runs.
+//!
+//! Before anything is published, it takes over what the feed knows better ([`super::restore`]); nothing else that speaks to the edge
+//! begins before that. Later it does so again whenever the database turns out to be behind: its position went back, or the
+//! feed holds something newer of a key. And it tells a closed feed everything, so that it can be opened ([`super::reseed`]).
+
+use std::time::Duration;
+
+use shared::feed::{Position, State, Status};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use super::{
+    acknowledge::Seen,
+    feeder::{Ahead, Feeder},
+    reseed::reseed,
+    restore::{Restored, Restorer},
+};
+use crate::{
+    app::App,
+    config::EdgeConfig,
+    metrics::FeedState,
+    storage::{self, feed},
+};
+
+/// How often it looks at what the pump saw.
+const TURN_EACH: Duration = Duration::from_secs(1);
+/// The pause after a first failure. It doubles with each further one.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Keeps database and feed in agreement.
+#[derive(Debug)]
+pub struct Keeper {
+    app: App,
+    feeder: Feeder,
+    edge: EdgeConfig,
+    failures: u32,
+}
+
+impl Keeper {
+    /// What keeps this server's database and the feed of this edge in agreement.
+    #[must_use]
+    pub const fn new(app: App, edge: EdgeConfig, feeder: Feeder) -> Self {
+        Self { app, feeder, edge, failures: 0 }
+    }
+
+    /// Takes over what the feed knows better, however long it takes to reach it. `false` if the sender of `stopped` is dropped before.
+    pub async fn begin(&mut self, stopped: &mut watch::Receiver<()>) -> bool {
+        tokio::select! {
+            _ = stopped.changed() => false,
+            () = self.catch_up_at_last() => true,
+        }
+    }
+
+    async fn catch_up_at_last(&mut self) {
+        loop {
+            match self.restorer().catch_up().await {
+                Ok(restored) => return self.report(restored),
+                Err(error) => {
+                    self.app.metrics.feed.show(FeedState::Unreachable);
+                    self.pause("nothing is published before the change feed was compared with the database", &error).await;
+                }
+            }
+        }
+    }
+
+    /// Keeps them in agreement until the sender of `stopped` is dropped.
+    pub async fn run(mut self, ahead: mpsc::Receiver<Vec<Ahead>>, mut stopped: watch::Receiver<()>) {
+        let Some(seen) = self.app.edge.as_ref().map(|link| link.watch()) else { return };
+        tokio::select! {
+            _ = stopped.changed() => {}
+            () = self.keep(seen, ahead) => {}
+        }
+    }
+
+    async fn keep(&mut self, mut seen: watch::Receiver<Seen>, mut ahead: mpsc::Receiver<Vec<Ahead>>) {
+        loop {
+            let done = tokio::select! {
+                Ok(()) = seen.changed() => {
+                    let now = seen.borrow_and_update().clone();
+                    self.look(now).await
+                }
+                Some(keys) = ahead.recv() => self.check(keys).await,
+                else => return,
+            };
+            match done {
+                Ok(()) => {
+                    self.failures = 0;
+                    sleep(TURN_EACH).await;
+                }
+                Err(error) => {
+                    self.pause("the change feed and the database could not be brought into agreement", &error).await;
+                }
+            }
+        }
+    }
+
+    /// Does what the state of the feed asks for.
+    async fn look(&mut self, seen: Seen) -> anyhow::Result<()> {
+        let metrics = &self.app.metrics.feed;
+        metrics.lag.set(self.lag().await?);
+        let status = match seen {
+            Seen::Nothing => return Ok(()),
+            Seen::Failed(_) => {
+                metrics.show(FeedState::Unreachable);
+                return Ok(());
+            }
+            Seen::Answered(status) => status,
+        };
+        metrics.show(FeedState::Is(status.state));
+        if self.is_behind(status).await? {
+            let restored = self.restorer().catch_up().await?;
+            self.report(restored);
+        }
+        match status.state {
+            State::Open => Ok(()),
+            State::Closed => self.reseed().await,
+            State::Retired => {
+                tracing::error!("the change feed is retired, so the edge accepts no key: deploy a Worker with another feed");
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the database has not noted that the feed had come so far. Usually somebody else is just about to note it; but
+    /// a database that was restored meanwhile has noted less than it once had.
+    async fn is_behind(&self, status: Status) -> storage::Result<bool> {
+        let noted = feed::position(self.app.db.read().await?.conn()).await?;
+        Ok(match noted {
+            Some(Position { epoch, sequence }) if epoch == status.epoch => sequence < status.head,
+            _ => true,
+        })
+    }
+
+    /// For how many seconds the oldest change has been waiting to be fed.
+    async fn lag(&self) -> storage::Result<i64> {
+        let oldest = feed::oldest_unfed(self.app.db.read().await?.conn()).await?;
+        let now = self.app.clock.now().as_millis();
+        Ok(oldest.map_or(0, |oldest| (now - oldest.as_millis()).max(0) / 1000))
+    }
+
+    async fn reseed(&mut self) -> anyhow::Result<()> {
+        tracing::warn!("the change feed is closed, so the edge accepts no key: it will be told every change of the last week");
+        let told = reseed(&self.app.db, &mut self.feeder, self.app.clock.now()).await?;
+        tracing::info!(told, "the change feed is open again");
+        Ok(())
+    }
+
+    /// The pump met keys of which the feed holds something newer. If that is still so, who knows what else it has.
+    async fn check(&mut self, keys: Vec<Ahead>) -> anyhow::Result<()> {
+        let names: Vec<String> = keys.into_iter().map(|key| key.name).collect();
+        if self.restorer().is_behind(&names).await? {
+            let restored = self.restorer().take_over_all().await?;
+            self.report(restored);
+        }
+        Ok(())
+    }
+
+    fn restorer(&self) -> Restorer<'_> {
+        Restorer {
+            db: &self.app.db,
+            clock: &self.app.clock,
+            feed: self.feeder.client(),
+            secrets: &self.edge.secrets,
+        }
+    }
+
+    fn report(&mut self, restored: Restored) {
+        self.failures = 0;
+        self.app.metrics.feed.drift.inc_by(restored.changes());
+        if restored.changes() + restored.unreadable == 0 {
+            return;
+        }
+        let Restored { revoked, taken_over, scopes, unknown, unreadable } = restored;
+        tracing::warn!(
+            revoked,
+            taken_over,
+            scopes,
+            unreadable,
+            unknown,
+            "the database was behind the change feed, so it was probably restored from a backup; what the feed knew better was \
+             taken over. Keys that are unknown were created after the backup: `latchkey edge sync --prune` removes them"
+        );
+        self.app.publisher.notify();
+    }
+
+    async fn pause(&mut self, what: &str, error: &anyhow::Error) {
+        tracing::warn!("{what}, and will be tried again: {error:#}");
+        let pause = PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(10))).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! Gives back to the database what only the change feed remembers, before anything is published.
+//!
+//! A database that was restored from a backup knows nothing of what happened after the backup was made. It would revive keys that were
+//! revoked since, and give back what was taken from others, as soon as the feed has forgotten. But it also stands behind
+//! the feed then: the position that it noted last is below the feed's head. So whatever the feed has beyond that position is read
+//! and compared, key by key, and what is newer there is taken over:
+//!
+//! | the feed has | what becomes of it |
+//! | --- | --- |
+//! | a tombstone of a key that is not revoked here | the key is revoked, for the reason that the tombstone gives |
+//! | a newer version of a key | its record is taken over: expiry, permissions, name, … |
+//! | a scope that was revoked, with a generation that is not reached here | the organization or the permission is deleted, with all that this does to keys |
+//! | a key that is not here | nothing. Its record is refused when it is too old; `latchkey edge sync --prune` removes it before |
+//!
+//! Usually nothing is newer there. Then this reads what the feed was told since the position was noted last, which is
+//! little. It is idempotent, and several processes may do it at once: nothing here goes back.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::bail;
+use shared::{
+    digest::KvKey,
+    feed::{Effect, Epoch, Mark, Position, Scope, Sequence, State, wire::{LOOKUP_MAX, WireEntry}},
+    id::{EnvironmentId, OrganizationId},
+    record::{Grant, Revoked, Version},
+    seal::EdgeSecrets,
+};
+
+use super::feed::FeedClient;
+use crate::{
+    clock::Clock,
+    storage::{
+        self, Conn, Db, Writer, api_keys,
+        feed::{self, ScopeChange},
+        organizations,
+        outbox::{self, Kind, Route},
+        permissions,
+        restore::{self, Known},
+    },
+};
+
+/// How often it begins anew, because the feed began another epoch meanwhile, before it gives up.
+const ATTEMPTS: usize = 5;
+
+/// The database and the feed.
+#[derive(Debug)]
+pub struct Restorer<'a> {
+    /// The database.
+    pub db: &'a Db,
+    /// The clock.
+    pub clock: &'a Clock,
+    /// The feed.
+    pub feed: &'a FeedClient,
+    /// What its records are sealed with.
+    pub secrets: &'a EdgeSecrets,
+}
+
+/// What the feed had and the database had not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// Keys that were revoked.
+    pub revoked: u64,
+    /// Keys that got back a newer state.
+    pub taken_over: u64,
+    /// Organizations and permissions that were deleted.
+    pub scopes: u64,
+    /// Keys that are not revoked and not in the database.
+    pub unknown: u64,
+    /// Keys whose newer state cannot be read, because it was sealed with a secret that is not configured any more.
+    pub unreadable: u64,
+}
+
+impl Restored {
+    /// How much was taken over.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.revoked + self.taken_over + self.scopes
+    }
+}
+
+/// Scopes that the feed says were revoked, with their generations.
+#[derive(Debug, Default)]
+struct RevokedScopes {
+    organizations: BTreeMap<OrganizationId, Version>,
+    permissions: BTreeMap<EnvironmentId, Vec<(String, Version)>>,
+}
+
+impl Restorer<'_> {
+    /// Takes over what the feed has beyond the position that the database noted, and notes how far it has come.
+    ///
+    /// # Errors
+    /// If the database or the feed fails. What was taken over by then stays, and this can be repeated.
+    pub async fn catch_up(&self) -> anyhow::Result<Restored> {
+        let noted = feed::position(self.db.read().await?.conn()).await?;
+        let status = self.feed.status().await?.status;
+        // Of another epoch nothing is known. One that has not come as far as was noted has lost something, which the
+        // next append shows.
+        let after = noted.filter(|noted| noted.epoch == status.epoch).map_or(0, |noted| noted.sequence);
+        if status.state == State::Retired || after >= status.head {
+            return Ok(Restored::default());
+        }
+        self.take_over_after(Position { epoch: status.epoch, sequence: after }).await
+    }
+
+    /// Takes over whatever the feed has.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn take_over_all(&self) -> anyhow::Result<Restored> {
+        let epoch = self.feed.status().await?.status.epoch;
+        self.take_over_after(Position { epoch, sequence: 0 }).await
+    }
+
+    /// Whether the feed really has something of these keys that the database has not. What an append reported can have been
+    /// changed by another process between reading and appending.
+    ///
+    /// # Errors
+    /// If the database or the feed fails.
+    pub async fn is_behind(&self, names: &[String]) -> anyhow::Result<bool> {
+        for names in names.chunks(LOOKUP_MAX) {
+            let entries: Vec<WireEntry> =
+                self.feed.entries(names.to_vec()).await?.entries.into_iter().flatten().collect();
+            let known = self.known(&entries).await?;
+            if entries.iter().any(|entry| known.get(&entry.name).is_some_and(|known| is_newer(entry, known))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Of the next changes that the feed has beyond a position, how many are newer than the database. One page of them is read.
+    ///
+    /// # Errors
+    /// If the database or the feed fails.
+    pub async fn count_newer(&self, noted: Option<Position>) -> anyhow::Result<usize> {
+        let status = self.feed.status().await?.status;
+        let after = noted.filter(|noted| noted.epoch == status.epoch).map_or(0, |noted| noted.sequence);
+        let entries = self.feed.changes(after).await?.entries;
+        let known = self.known(&entries).await?;
+        let newer = |entry: &&WireEntry| known.get(&entry.name).is_some_and(|known| is_newer(entry, known));
+        Ok(entries.iter().filter(newer).count())
+    }
+
+    async fn take_over_after(&self, mut position: Position) -> anyhow::Result<Restored> {
+        let mut restored = Restored::default();
+        for _ in 0..ATTEMPTS {
+            let mut scopes = RevokedScopes::default();
+            match self.walk(position, &mut scopes, &mut restored).await? {
+                Ok(head) => {
+                    self.revoke_scopes(scopes, &mut restored).await?;
+                    self.note(Position { sequence: head, ..position }).await?;
+                    return Ok(restored);
+                }
+                Err(epoch) => position = Position { epoch, sequence: 0 },
+            }
+        }
+        bail!("the change feed begins one epoch after the other");
+    }
+
+    /// Takes over key by key, and returns up to where; or the epoch that the feed has begun meanwhile. Scopes are only collected: they
+    /// come after all keys, because a record that is taken over may be from before its scope was revoked.
+    async fn walk(
+        &self,
+        from: Position,
+        scopes: &mut RevokedScopes,
+        restored: &mut Restored,
+    ) -> anyhow::Result<Result<Sequence, Epoch>> {
+        let mut after = from.sequence;
+        loop {
+            let changes = self.feed.changes(after).await?;
+            if changes.status.epoch != from.epoch {
+                return Ok(Err(changes.status.epoch));
+            }
+            let Some(last) = changes.entries.last().map(|entry| entry.sequence) else {
+                return Ok(Ok(changes.status.head));
+            };
+            // Whatever answers there, this comes to an end.
+            if last <= after {
+                bail!("the change feed answered with what it was not asked for");
+            }
+            after = last;
+            self.take_over_page(changes.entries, scopes, restored).await?;
+        }
+    }
+
+    async fn take_over_page(
+        &self,
+        entries: Vec<WireEntry>,
+        scopes: &mut RevokedScopes,
+        restored: &mut Restored,
+    ) -> anyhow::Result<()> {
+        let known = self.known(&entries).await?;
+        let mut newer = vec![];
+        for entry in entries {
+            if let Mark::Scope(effect) = &entry.mark {
+                scopes.add(&entry, effect);
+            } else if let Some(known) = known.get(&entry.name) {
+                if is_newer(&entry, known) {
+                    newer.push((known, entry));
+                }
+            } else if entry.mark != Mark::Revoked {
+                restored.unknown += 1;
+            }
+        }
+        if newer.is_empty() {
+            return Ok(());
+        }
+        // In order of id, as every change of many keys locks them.
+        newer.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+        let mut transaction = self.db.write().await?;
+        for (known, entry) in newer {
+            self.take_over(&mut transaction, known, &entry, restored).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// What the database knows of the keys of these entries, by name.
+    async fn known(&self, entries: &[WireEntry]) -> storage::Result<HashMap<String, Known>> {
+        let names = || entries.iter().map(|entry| entry.name.as_str());
+        let api_keys: Vec<_> = names().filter_map(KvKey::parse_api_key).collect();
+        let management_keys: Vec<_> = names().filter_map(KvKey::parse_management_key).collect();
+        let mut reader = self.db.read().await?;
+        let mut known = restore::api_keys(reader.conn(), &api_keys).await?;
+        known.extend(restore::management_keys(reader.conn(), &management_keys).await?);
+        Ok(known.into_iter().map(|known| (known.kv_key.as_str().to_owned(), known)).collect())
+    }
+
+    async fn take_over(
+        &self,
+        transaction: &mut Writer,
+        known: &Known,
+        entry: &WireEntry,
+        restored: &mut Restored,
+    ) -> storage::Result<()> {
+        let now = self.clock.now();
+        let sealed = entry.sealed.as_deref();
+        let record = sealed.and_then(|sealed| self.secrets.open(&known.kv_key, sealed).ok());
+        if entry.mark == Mark::Revoked {
+            let unknown = || Revoked { at: now, reason: "revoked_before_restore".to_owned() };
+            let revoked = record.and_then(|record| record.revoked).unwrap_or_else(unknown);
+            if let Some(version) = restore::revoke(transaction.conn(), known, entry.version, &revoked, now).await? {
+                outbox::add(transaction.conn(), known.kind, &known.id, version, Route::FeedFirst, now).await?;
+                restored.revoked += 1;
+            }
+            return Ok(());
+        }
+        let Some(record) = record else {
+            tracing::error!(key = known.id, "the change feed has a newer state of this key, which cannot be opened");
+            restored.unreadable += 1;
+            return Ok(());
+        };
+        let taken_over = match &record.grant {
+            Grant::ApiKey(key) if known.kind == Kind::ApiKey => {
+                restore::take_over_api_key(transaction.conn(), &known.id, &record, key, now).await?
+            }
+            Grant::ManagementKey(key) if known.kind == Kind::ManagementKey => {
+                restore::take_over_management_key(transaction.conn(), &known.id, &record, key, now).await?
+            }
+            // The MAC holds for this place alone, so this cannot be.
+            _ => false,
+        };
+        if taken_over {
+            // The feed has it. The store may have an older one.
+            outbox::add(transaction.conn(), known.kind, &known.id, record.version, Route::StoreOnly, now).await?;
+            restored.taken_over += 1;
+        }
+        Ok(())
+    }
+
+    async fn revoke_scopes(&self, scopes: RevokedScopes, restored: &mut Restored) -> storage::Result<()> {
+        for (organization, generation) in scopes.organizations {
+            restored.scopes += self.delete_organization(&organization, generation).await?;
+        }
+        for (environment, permissions) in scopes.permissions {
+            restored.scopes += self.delete_permissions(&environment, &permissions).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_organization(&self, id: &OrganizationId, generation: Version) -> storage::Result<u64> {
+        let now = self.clock.now();
+        let mut transaction = self.db.write().await?;
+        let Some(environment) = restore::organization_below(transaction.conn(), id, generation).await? else {
+            return Ok(0);
+        };
+        let Some(reached) = organizations::delete(transaction.conn(), &environment, id, now).await? else {
+            return Ok(0);
+        };
+        add_scope(transaction.conn(), &Scope::Organization(id), &environment, reached, now).await?;
+        let reason = "organization_deleted";
+        let revoked =
+            api_keys::revoke_all_of_organization(transaction.conn(), &environment, id, reason, now).await?;
+        outbox::add_all(transaction.conn(), Kind::ApiKey, &revoked, Route::StoreOnly, now).await?;
+        transaction.commit().await?;
+        Ok(1)
+    }
+
+    /// All of an environment in one transaction, because its generation tells which of them are known here.
+    async fn delete_permissions(
+        &self,
+        environment: &EnvironmentId,
+        permissions: &[(String, Version)],
+    ) -> storage::Result<u64> {
+        let now = self.clock.now();
+        let mut transaction = self.db.write().await?;
+        let Some(reached) = restore::lock_generation(transaction.conn(), environment).await? else { return Ok(0) };
+        let mut deleted = 0;
+        for (slug, generation) in permissions.iter().filter(|(_, generation)| *generation > reached) {
+            if let Some(reached) = permissions::delete(transaction.conn(), environment, slug, now).await? {
+                let scope = Scope::Permission(environment, slug);
+                add_scope(transaction.conn(), &scope, environment, reached, now).await?;
+                deleted += 1;
+            }
+            // A record that was just taken over may hold one that was made and deleted since the backup.
+            let changed = api_keys::remove_permission(transaction.conn(), environment, slug, now).await?;
+            outbox::add_all(transaction.conn(), Kind::ApiKey, &changed, Route::StoreOnly, now).await?;
+            restore::raise_generation(transaction.conn(), environment, *generation).await?;
+        }
+        transaction.commit().await?;
+        Ok(deleted)
+    }
+
+    async fn note(&self, position: Position) -> storage::Result<()> {
+        let mut transaction = self.db.write().await?;
+        feed::note_position(transaction.conn(), position).await?;
+        transaction.commit().await
+    }
+}
+
+/// Whoever asked for it was told long ago.
+async fn add_scope(
+    conn: Conn<'_>,
+    scope: &Scope<'_>,
+    environment: &EnvironmentId,
+    generation: Version,
+    now: shared::Timestamp,
+) -> storage::Result<()> {
+    let change = ScopeChange::new(scope, environment, generation, Effect::Revoke, now);
+    feed::add_scope(conn, &ScopeChange { acknowledged: true, ..change }).await
+}
+
+fn is_newer(entry: &WireEntry, known: &Known) -> bool {
+    !known.revoked && (entry.mark == Mark::Revoked || entry.version > known.version)
+}
+
+impl RevokedScopes {
+    fn add(&mut self, entry: &WireEntry, effect: &Effect) {
+        let organization = entry.name.strip_prefix("organization:").and_then(|id| id.parse().ok());
+        let permission = entry.name.strip_prefix("permission:").and_then(|rest| {
+            let (environment, slug) = rest.split_once(':')?;
+            Some((environment.parse::<EnvironmentId>().ok()?, slug.to_owned()))
+        });
+        match (effect, organization, permission) {
+            (Effect::Revoke, Some(organization), _) => {
+                self.organizations.insert(organization, entry.version);
+            }
+            (Effect::Revoke, _, Some((environment, slug))) => {
+                self.permissions.entry(environment).or_default().push((slug, entry.version));
+            }
+            // Nothing has such an effect in this version of the server.
+            _ => tracing::warn!(scope = entry.name, "what the change feed says of this scope is not understood"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

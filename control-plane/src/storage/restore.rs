@@ -1,0 +1,188 @@
+//! Gives back to a database that was restored from a backup what the change feed still knows.
+
+use shared::{
+    Timestamp,
+    digest::{Digest, KvKey},
+    id::{EnvironmentId, OrganizationId},
+    record::{ApiKeyGrant, ManagementKeyGrant, Record, Revoked, Version},
+};
+use sqlx::FromRow;
+
+use super::{
+    Conn, JsonText, Result,
+    dialect::sql,
+    edge_sync::{Place, hex},
+    outbox::Kind,
+};
+
+/// What the database knows of a key of the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Where the edge finds it.
+    pub kv_key: KvKey,
+    /// What kind of key it is.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: Version,
+    /// Whether it is revoked.
+    pub revoked: bool,
+}
+
+/// What the database knows of the customers' keys at these places.
+pub async fn api_keys(conn: Conn<'_>, places: &[(EnvironmentId, Digest)]) -> Result<Vec<Known>> {
+    #[derive(FromRow)]
+    struct Row {
+        id: String,
+        environment_id: EnvironmentId,
+        digest: Vec<u8>,
+        version: Version,
+        revoked: bool,
+    }
+    let sql = sql!(conn,
+        "SELECT k.id, k.environment_id, k.digest, k.version, k.revoked_at IS NOT NULL AS revoked
+         FROM " (elements of "$1") " place
+         JOIN api_keys k ON k.environment_id = place.value ->> 'environment' AND k.digest = "
+         (bytes of hex "place.value ->> 'digest'"));
+    let wanted =
+        places.iter().map(|(environment, digest)| Place { environment: environment.as_str(), digest: hex(digest) });
+    let rows: Vec<Row> =
+        on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(wanted.collect::<Vec<_>>())).fetch_all(c).await)?;
+    let known = |row: Row| {
+        let kv_key = KvKey::api_key(&row.environment_id, &Digest::from_bytes(&row.digest)?);
+        Some(Known { kv_key, kind: Kind::ApiKey, id: row.id, version: row.version, revoked: row.revoked })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+/// What the database knows of the management keys with these digests.
+pub async fn management_keys(conn: Conn<'_>, digests: &[Digest]) -> Result<Vec<Known>> {
+    #[derive(FromRow)]
+    struct Row {
+        id: String,
+        digest: Vec<u8>,
+        version: Version,
+        revoked: bool,
+    }
+    let sql = sql!(conn,
+        "SELECT m.id, m.digest, m.version, m.revoked_at IS NOT NULL AS revoked
+         FROM " (elements of "$1") " place
+         JOIN management_keys m ON m.digest = " (bytes of hex "place.value ->> 'digest'"));
+    let wanted = digests.iter().map(|digest| Place { environment: "", digest: hex(digest) });
+    let rows: Vec<Row> =
+        on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(wanted.collect::<Vec<_>>())).fetch_all(c).await)?;
+    let known = |row: Row| {
+        let kv_key = KvKey::management_key(&Digest::from_bytes(&row.digest)?);
+        Some(Known { kv_key, kind: Kind::ManagementKey, id: row.id, version: row.version, revoked: row.revoked })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+macro_rules! revoke {
+    ($table:literal) => {
+        concat!(
+            "UPDATE ",
+            $table,
+            " SET revoked_at = $2, revoked_reason = $3, updated_at = $4, changed_at = $4, acknowledged = TRUE,
+                version = CASE WHEN version >= $5 THEN version + 1 ELSE $5 END
+             WHERE id = $1 AND revoked_at IS NULL
+             RETURNING version"
+        )
+    };
+}
+/// Revokes a key that was revoked after the backup was made, and returns its new version, which is beyond what the
+/// feed has. `None` if it is revoked by now.
+pub async fn revoke(
+    conn: Conn<'_>,
+    key: &Known,
+    in_feed: Version,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> Result<Option<Version>> {
+    const API_KEYS: &str = revoke!("api_keys");
+    const MANAGEMENT_KEYS: &str = revoke!("management_keys");
+    let sql = match key.kind {
+        Kind::ApiKey => API_KEYS,
+        Kind::ManagementKey => MANAGEMENT_KEYS,
+    };
+    on_db!(conn, c => sqlx::query_scalar(sql)
+        .bind(&key.id)
+        .bind(revoked.at)
+        .bind(&revoked.reason)
+        .bind(now)
+        .bind(in_feed.next(now))
+        .fetch_optional(c).await)
+}
+
+/// Gives a customer's key the state that it had in this record. `false` if it has this version by now, or a newer one.
+pub async fn take_over_api_key(
+    conn: Conn<'_>,
+    id: &str,
+    record: &Record,
+    key: &ApiKeyGrant,
+    now: Timestamp,
+) -> Result<bool> {
+    const SQL: &str = "UPDATE api_keys
+        SET name = $3, permissions = $4, resources = $5, ip_allow_list = $6, metadata = $7, expires_at = $8,
+            not_before = $9, disabled = $10, updated_at = $11, version = $2, changed_at = $12, acknowledged = TRUE
+        WHERE id = $1 AND version < $2 AND revoked_at IS NULL";
+    on_db!(conn, c => sqlx::query(SQL)
+        .bind(id)
+        .bind(record.version)
+        .bind(&record.name)
+        .bind(JsonText(&key.permissions))
+        .bind(JsonText(&key.resources))
+        .bind(JsonText(&key.ip_allow_list))
+        .bind(JsonText(&key.metadata))
+        .bind(record.expires_at)
+        .bind(record.not_before)
+        .bind(record.disabled)
+        .bind(record.updated_at)
+        .bind(now)
+        .execute(c).await.map(|done| done.rows_affected() > 0))
+}
+
+/// Gives a management key the state that it had in this record. `false` if it has this version by now, or a newer one.
+pub async fn take_over_management_key(
+    conn: Conn<'_>,
+    id: &str,
+    record: &Record,
+    key: &ManagementKeyGrant,
+    now: Timestamp,
+) -> Result<bool> {
+    const SQL: &str = "UPDATE management_keys
+        SET name = $3, scopes = $4, updated_at = $5, version = $2, changed_at = $6, acknowledged = TRUE
+        WHERE id = $1 AND version < $2 AND revoked_at IS NULL";
+    on_db!(conn, c => sqlx::query(SQL)
+        .bind(id)
+        .bind(record.version)
+        .bind(&record.name)
+        .bind(JsonText(&key.scopes))
+        .bind(record.updated_at)
+        .bind(now)
+        .execute(c).await.map(|done| done.rows_affected() > 0))
+}
+
+/// The tenant of an organization that is not deleted and has a generation below this one.
+pub async fn organization_below(
+    conn: Conn<'_>,
+    id: &OrganizationId,
+    generation: Version,
+) -> Result<Option<EnvironmentId>> {
+    let sql = sql!(conn, "SELECT environment_id FROM organizations
+        WHERE id = $1 AND generation < $2 AND deleted_at IS NULL" (for update));
+    on_db!(conn, c => sqlx::query_scalar(sql).bind(id).bind(generation).fetch_optional(c).await)
+}
+
+/// An environment's generation, locked until the transaction ends.
+pub async fn lock_generation(conn: Conn<'_>, id: &EnvironmentId) -> Result<Option<Version>> {
+    let sql = sql!(conn, "SELECT generation FROM environments WHERE id = $1" (for update));
+    on_db!(conn, c => sqlx::query_scalar(sql).bind(id).fetch_optional(c).await)
+}
+
+/// Raises an environment's generation to this one, unless it is beyond it already.
+pub async fn raise_generation(conn: Conn<'_>, id: &EnvironmentId, generation: Version) -> Result<()> {
+    const SQL: &str = "UPDATE environments SET generation = $2 WHERE id = $1 AND generation < $2";
+    on_db!(conn, c => sqlx::query(SQL).bind(id).bind(generation).execute(c).await.map(drop))
+}
