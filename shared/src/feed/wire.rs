@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Epoch, Held, Mark, Page, PageEntry, Position, Refusal, Sequence, Status};
+use super::{Effect, Epoch, Held, Mark, Page, PageEntry, Position, Refusal, Sequence, State, Status};
 use crate::{Timestamp, digest::Place, error::ApiError, record::Version};
 
 /// `POST`: [`Append`], answered with [`Appended`].
@@ -255,5 +255,17 @@ impl Refusal {
             Self::Full => (507, "feed_full"),
         };
         ApiError::new(status, code, format!("{self}."))
+    }
+}
+
+impl State {
+    /// Its name, as the wire has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Retired => "retired",
+        }
     }
 }
