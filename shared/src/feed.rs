@@ -37,6 +37,21 @@ pub const KEPT_MILLIS: i64 = RECORD_AGE_MILLIS + HOUR;
 /// How long a creation stays: longer than KV caches that there was no such key (a minute), and than the publisher takes
 /// to repeat what failed (a minute).
 pub const CREATION_KEPT_MILLIS: i64 = 10 * 60 * 1000;
+
+/// How long entries stay at least, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// A change.
+    pub change: i64,
+    /// A creation.
+    pub creation: i64,
+}
+
+impl Kept {
+    /// What the product promises.
+    pub const PRODUCT: Self = Self { change: KEPT_MILLIS, creation: CREATION_KEPT_MILLIS };
+}
+
 /// The most entries. It bounds the memory of an isolate too, which holds one floor for each change.
 pub const ENTRIES_MAX: u64 = 400_000;
 /// The most changes in one append.
@@ -300,6 +315,7 @@ pub trait Store {
 pub struct Feed<'a, S> {
     store: &'a mut S,
     rules: Rules,
+    kept: Kept,
     /// A number that no life of the feed has had, in case it has to begin another one.
     fresh: Epoch,
 }
@@ -307,7 +323,14 @@ pub struct Feed<'a, S> {
 impl<'a, S: Store> Feed<'a, S> {
     /// The feed in this store.
     pub const fn new(store: &'a mut S, fresh: Epoch, rules: Rules) -> Self {
-        Self { store, rules, fresh }
+        Self { store, rules, kept: Kept::PRODUCT, fresh }
+    }
+
+    /// With other times, for worlds in which a week is too long.
+    #[must_use]
+    pub const fn keeping(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// What it knows of itself. A feed that was never written begins its first life here, closed.
@@ -367,7 +390,7 @@ impl<'a, S: Store> Feed<'a, S> {
 
     fn append_one(&mut self, head: &mut Sequence, change: Change<S::Body>) -> Result<Held, S::Error> {
         let there = self.store.entry(change.place)?;
-        let kept = if change.mark == Mark::Created { CREATION_KEPT_MILLIS } else { KEPT_MILLIS };
+        let kept = if change.mark == Mark::Created { self.kept.creation } else { self.kept.change };
         let mut kept_until = change.changed_at.plus_millis(if self.rules.changes_are_kept { kept } else { 0 });
         let mut mark = change.mark;
         if let Some(there) = there {
