@@ -13,6 +13,7 @@
 //! | what supersedes a change inherits how long it stays | a change that leaves early takes an earlier narrowing with it |
 //! | only the low end is trimmed, and `trimmed` says up to where | an isolate that was away misses a change |
 //! | a new feed, or one that lost something, is *closed* until it was re-seeded | isolates trust a feed that knows nothing |
+//! | only the life that was re-seeded is opened | isolates trust a feed that was lost again meanwhile |
 //! | a retired feed answers no poll | isolates of an older deployment trust a feed that hears of nothing any more |
 
 use std::collections::BTreeSet;
@@ -105,7 +106,8 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
-    /// There is a new key.
+    /// There is a new key. Only the state that it was created with may be marked so: of what was ever changed, isolates
+    /// have to be told that there was something older.
     Created,
     /// The key has this version now; older records of it are void.
     Changed,
@@ -266,6 +268,7 @@ pub struct Rules {
     pub new_feed_is_closed: bool,
     pub retired_refuses: bool,
     pub complete_is_the_end: bool,
+    pub open_names_epoch: bool,
 }
 
 impl Rules {
@@ -280,6 +283,7 @@ impl Rules {
         new_feed_is_closed: true,
         retired_refuses: true,
         complete_is_the_end: true,
+        open_names_epoch: true,
     };
 }
 
@@ -472,7 +476,7 @@ impl<'a, S: Store> Feed<'a, S> {
         if status.state == State::Retired {
             return Err(Refusal::Retired.into());
         }
-        if status.epoch != epoch {
+        if status.epoch != epoch && self.rules.open_names_epoch {
             return Err(Refusal::AnotherEpoch.into());
         }
         let status = Status { state: State::Open, ..status };

@@ -114,8 +114,8 @@ pub struct Rules {
     pub recheck_after_wait: bool,
     /// A floor removes the older record from the cache.
     pub floor_removes_older: bool,
-    /// A record goes into the cache only if it is above its floor.
-    pub insert_checks_floor: bool,
+    /// A record is decided on only if it is not below its floor.
+    pub floor_is_needed: bool,
     /// A record that was sealed too long ago is not decided on.
     pub record_age_is_checked: bool,
     /// A backward step of the clock ends the lease.
@@ -128,6 +128,10 @@ pub struct Rules {
     pub lease_is_needed: bool,
     /// A key is noted as absent only if nothing newer than the feed's answer is known.
     pub absence_is_current: bool,
+    /// Absences that were noted under a lease that ended since are void: creations leave the feed without a trace.
+    pub lapse_voids_absences: bool,
+    /// A floor that left the feed is forgotten only when all that is still in the feed is known.
+    pub forgets_when_complete: bool,
 }
 
 impl Rules {
@@ -141,13 +145,15 @@ impl Rules {
         straddling_is_discarded: true,
         recheck_after_wait: true,
         floor_removes_older: true,
-        insert_checks_floor: true,
+        floor_is_needed: true,
         record_age_is_checked: true,
         clock_step_ends_lease: true,
         scopes_apply: true,
         scope_removes_lower: true,
         lease_is_needed: true,
         absence_is_current: true,
+        lapse_voids_absences: true,
+        forgets_when_complete: true,
     };
 }
 
@@ -288,7 +294,7 @@ pub enum Unknown {
 pub struct Isolate<R> {
     limits: Limits,
     rules: Rules,
-    /// Goes up with every reset.
+    /// Goes up with every reset, and when the clock goes back.
     life: u64,
     epoch: Option<Epoch>,
     cursor: Sequence,
@@ -333,19 +339,23 @@ impl<R: Stored> Isolate<R> {
     /// What it is able to do now.
     pub fn lease(&mut self, now: Timestamp) -> Lease {
         self.watch_clock(now);
-        let Some(start) = self.lease_start else { return Lease::None };
-        let age = now.as_millis() - start.as_millis();
-        if age > self.limits.lease - self.limits.margin {
-            return Lease::None;
-        }
+        let Some(age) = self.lease_age(now) else { return Lease::None };
         Lease::Held { age, poll_is_due: age >= self.limits.lease / 2 && !self.is_polling(now) }
     }
 
-    /// The clock of a Worker can be set back, and there is no other. What was measured with it then means nothing.
+    /// How old the lease is, if it has not ended.
+    fn lease_age(&self, now: Timestamp) -> Option<i64> {
+        let age = now.as_millis() - self.lease_start?.as_millis();
+        (age <= self.limits.lease - self.limits.margin).then_some(age)
+    }
+
+    /// The clock of a Worker can be set back, and there is no other. What was measured with it then means nothing; nor
+    /// does the moment when a poll was sent that is still under way, even when the clock has come that far again.
     fn watch_clock(&mut self, now: Timestamp) {
         if self.rules.clock_step_ends_lease && self.last_now.is_some_and(|last| now < last) {
             self.lease_start = None;
             self.polling = None;
+            self.life += 1;
         }
         self.last_now = Some(now);
     }
@@ -377,11 +387,10 @@ impl<R: Stored> Isolate<R> {
     /// Takes in the answer to a poll.
     pub fn finish_poll(&mut self, poll: &Poll, page: &Page, now: Timestamp) -> Polled {
         self.watch_clock(now);
-        let clock_fits = now >= poll.sent || !self.rules.clock_step_ends_lease;
         self.abandon_poll(poll);
         let position = self.epoch.map(|epoch| Position { epoch, sequence: self.cursor });
         let fits = poll.life == self.life && poll.position == position;
-        if !clock_fits || (!fits && self.rules.answer_fits_question) {
+        if !fits && self.rules.answer_fits_question {
             return Polled::Ignored;
         }
         let goes_on = self.epoch == Some(page.epoch) && page.after == self.cursor;
@@ -393,7 +402,10 @@ impl<R: Stored> Isolate<R> {
             self.take_in(entry);
         }
         self.cursor = page.up_to;
-        self.forget_trimmed(page.trimmed);
+        // What superseded a floor may be on a page that is still to come.
+        if page.complete || !self.rules.forgets_when_complete {
+            self.forget_trimmed(page.trimmed);
+        }
         if self.floors.len() + self.scopes.len() > self.limits.floors {
             self.reset();
             self.overflow_until = Some(now.plus_millis(self.limits.overflow_pause));
@@ -401,6 +413,9 @@ impl<R: Stored> Isolate<R> {
         }
         if !page.complete && self.rules.complete_page_renews {
             return Polled::More;
+        }
+        if self.lease_age(now).is_none() && self.rules.lapse_voids_absences {
+            self.absent.clear();
         }
         let measured_from = if self.rules.lease_from_sending { poll.sent } else { now };
         let age = if self.rules.age_is_subtracted { page.age_millis.max(0) } else { 0 };
@@ -481,7 +496,8 @@ impl<R: Stored> Isolate<R> {
         if let Some(record) = self.cached(look_up.place, now) {
             return Step::Decide(record);
         }
-        let floor = self.floors.get(&look_up.place).copied().filter(|_| must_check);
+        let must_be_above = must_check && self.rules.floor_is_needed;
+        let floor = self.floors.get(&look_up.place).copied().filter(|_| must_be_above);
         if floor.is_some_and(|floor| floor.revoked) {
             return Step::Refuse(Reason::Revoked);
         }
@@ -506,7 +522,7 @@ impl<R: Stored> Isolate<R> {
         age <= self.limits.record_age || !self.rules.record_age_is_checked
     }
 
-    /// Keeps a record, subjected to what became of its scopes since it was sealed.
+    /// Keeps a record that is not below its floor, subjected to what became of its scopes since it was sealed.
     fn insert(&mut self, place: Place, mut record: R) -> R {
         let scopes = record.scopes();
         for (scope, generation) in &scopes {
@@ -515,13 +531,9 @@ impl<R: Stored> Isolate<R> {
                 record.subject_to(*scope, &floor.effect);
             }
         }
-        let floor = self.floors.get(&place);
-        let is_older = floor.is_some_and(|floor| floor.revoked || record.version() < floor.version);
-        if !is_older || !self.rules.insert_checks_floor {
-            self.absent.remove(&place);
-            self.records.insert(place, Cached { record: record.clone(), scopes: scopes.into() });
-            bound(&mut self.records, self.limits.records);
-        }
+        self.absent.remove(&place);
+        self.records.insert(place, Cached { record: record.clone(), scopes: scopes.into() });
+        bound(&mut self.records, self.limits.records);
         record
     }
 
@@ -599,7 +611,7 @@ impl<R: Stored> Isolate<R> {
         (self.floors.len() + self.scopes.len(), self.records.len(), self.absent.len())
     }
 
-    /// How often it forgot everything.
+    /// How often it forgot everything, or its clock went back.
     #[must_use]
     pub const fn resets(&self) -> u64 {
         self.life

@@ -11,11 +11,17 @@ use stateright::{Model, Property};
 
 use crate::{
     common::{MemoryFeed, Record},
-    world::{CALLER, Call, Command, Config, Edge, Flight, Heard, Pending, Reseeding, SCOPE, Task, Wait, World, place},
+    world::{CALLER, Call, Command, Config, Edge, Flight, Heard, Pending, Reseeding, Row, SCOPE, Task, Wait, World, place},
 };
 
 /// Versions follow the clock, finely enough for all that happens at one moment.
 const VERSIONS_PER_TICK: i64 = 16;
+/// How long KV may deny a key after its creation was acknowledged.
+const ABSENT_IN_KV: i64 = 1;
+/// How long a request takes at most, where that matters.
+const LOOK_UP_LASTS: i64 = 1;
+/// How long after it read a creation a publisher may still append it.
+const CREATION_UNDER_WAY: i64 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -55,7 +61,11 @@ impl Model for Config {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self)]
+        let mut world = World::new(self);
+        for action in &self.prologue {
+            assert!(world.act(self, *action).is_some(), "{}: {action:?} cannot happen", self.name);
+        }
+        vec![world]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -110,14 +120,14 @@ impl Model for Config {
 }
 
 impl Config {
-    /// Any record that was ever sealed, or none: KV may be as stale as it likes. A key whose creation has left the feed
-    /// is there, because creations stay longer than that.
+    /// Any record that was ever sealed, or none: KV may be as stale as it likes. But it does not deny a new key for longer
+    /// than [`ABSENT_IN_KV`].
     fn store_answers(&self, world: &World, key: usize) -> impl Iterator<Item = Option<usize>> + use<> {
-        let (from, count) = (if self.kv_is_stale { 0 } else { world.kv[key].len().saturating_sub(1) }, world.kv[key].len());
-        let is_created = world.calls.iter().any(|call| call.place == place(key) && call.creates);
-        let may_be_absent = if is_created { world.feeds[world.current].entries.contains_key(&place(key)) } else { self.kv_is_stale || count == 0 };
-        let may_be_absent = may_be_absent || count == 0 || world.calls.iter().any(|call| call.place == place(key) && call.creates && call.acknowledged_at.is_none_or(|at| world.now < at + self.kept.creation));
-        may_be_absent.then_some(None).into_iter().chain((from..count).map(Some))
+        let count = world.kv[key].len();
+        let oldest = if self.kv_is_stale { 0 } else { count.saturating_sub(1) };
+        let is_old = |call: &Call| call.creates && call.acknowledged_at.is_some_and(|at| world.now > at + ABSENT_IN_KV);
+        let may_be_absent = count == 0 || self.kv_is_stale && !world.calls.iter().any(is_old);
+        may_be_absent.then_some(None).into_iter().chain((oldest..count).map(Some))
     }
 }
 
@@ -130,7 +140,7 @@ const fn only_if(condition: bool) -> Done {
 impl World {
     fn act(&mut self, config: &Config, action: Action) -> Done {
         match action {
-            Action::Tick => self.tick(),
+            Action::Tick => self.tick(config),
             Action::Command(script) => {
                 let command = *config.scripts[script].get(self.done[script])?;
                 self.done[script] += 1;
@@ -164,8 +174,12 @@ impl World {
     }
 
     /// Every isolate reads its clock, so that no step of it goes unnoticed.
-    fn tick(&mut self) -> Done {
+    fn tick(&mut self, config: &Config) -> Done {
         self.now += 1;
+        if config.absence_matters {
+            let began = self.now - LOOK_UP_LASTS;
+            self.edges.iter_mut().for_each(|edge| edge.look_ups.retain(|pending| pending.began >= began));
+        }
         for edge in 0..self.edges.len() {
             self.edge_lease(edge);
         }
@@ -185,13 +199,18 @@ impl World {
         match command {
             Command::Create(key) => {
                 self.change(config, key, |row| (row.exists, row.creation_pending) = (true, true));
-                self.database.keys[key].changed_at = None;
+                let row = &mut self.database.keys[key];
+                (row.created_at, row.changed_at) = (row.changed_at, None);
                 if let Some(call) = self.calls.last_mut() {
                     call.creates = true;
                 }
             }
             Command::Narrow(key) => self.change(config, key, |row| row.good = false),
             Command::Widen(key) => self.change(config, key, |row| row.good = true),
+            Command::WidenBehind(key, behind) => {
+                self.change(config, key, |row| row.good = true);
+                self.database.keys[key].changed_at = Some(self.now - behind);
+            }
             Command::Revoke(key) => self.change(config, key, |row| row.revoked = true),
             Command::DisableScope => {
                 let version = self.next_version(config, self.database.scope.generation);
@@ -204,6 +223,7 @@ impl World {
             Command::RestoreDatabase => {
                 self.database = self.backup.clone()?;
                 self.is_restored = true;
+                self.restored += 1;
                 self.calls.retain(|call| call.acknowledged_at.is_some());
             }
             Command::LoseFeed => self.feeds[self.current] = MemoryFeed::empty(),
@@ -226,18 +246,13 @@ impl World {
             }
             Command::Restart(edge) => {
                 let polls_left = self.edges[edge].polls_left;
-                self.edges[edge] = Edge { polls_left, ..Edge::new(config, self.edges[edge].feed) };
+                self.edges[edge] = Edge { polls_left, ..Edge::new(config) };
             }
             Command::ClockBack(edge, by) => {
                 self.edges[edge].behind += by;
                 self.edge_lease(edge);
             }
             Command::ClockSlip(edge) => self.edges[edge].behind += 1,
-            Command::Reseal(key) => {
-                let record = self.seal(config, key);
-                only_if(!config.duties.tombstones_before_publishing || !self.is_restored)?;
-                self.kv[key].insert(record);
-            }
         }
         if !config.duties.feed_before_acknowledgement {
             let now = self.now;
@@ -247,10 +262,10 @@ impl World {
     }
 
     fn next_version(&self, config: &Config, last: Version) -> Version {
-        Version((last.0 + 1).max(self.moment(config) * VERSIONS_PER_TICK))
+        Version((last.0 + 1).max((self.moment(config) + self.restored) * VERSIONS_PER_TICK))
     }
 
-    fn change(&mut self, config: &Config, key: usize, change: impl FnOnce(&mut crate::world::Row)) {
+    fn change(&mut self, config: &Config, key: usize, change: impl FnOnce(&mut Row)) {
         let version = self.next_version(config, self.database.keys[key].version);
         let now = self.moment(config);
         let row = &mut self.database.keys[key];
@@ -293,13 +308,13 @@ impl World {
 
     fn task_of(&self, config: &Config, key: usize, record: Record) -> Task {
         let row = &self.database.keys[key];
-        let is_new = row.changed_at.is_none() || (config.marks_by_row && row.creation_pending);
+        let is_new = row.changed_at.is_none() || (!config.duties.mark_follows_state && row.creation_pending);
         let mark = match (row.revoked, is_new) {
             (true, _) => Mark::Revoked,
             (_, true) => Mark::Created,
             _ => Mark::Changed,
         };
-        let changed_at = row.changed_at.unwrap_or(record.version.0 / VERSIONS_PER_TICK);
+        let changed_at = row.changed_at.unwrap_or(record.sealed_at.as_millis());
         let version = row.version;
         Task { feed: self.current, place: place(key), version, mark, changed_at, record: Some(record) }
     }
@@ -323,6 +338,10 @@ impl World {
 
     fn append(&mut self, config: &Config, task: usize) -> Done {
         let task = self.tasks.remove(task);
+        let is_in_time = task.mark != Mark::Created || self.moment(config) <= task.changed_at + CREATION_UNDER_WAY;
+        if !is_in_time {
+            return Some(());
+        }
         self.append_all(config, task.feed, vec![task]);
         Some(())
     }
@@ -351,7 +370,7 @@ impl World {
         let row = self.database.keys.iter_mut().enumerate().find(|(key, _)| place(*key) == task.place);
         if let Some((_, row)) = row {
             row.published = row.published.max(if held.revoked { row.version } else { published });
-            row.creation_pending &= !(task.mark == Mark::Created || !config.marks_by_row);
+            row.creation_pending &= !(task.mark == Mark::Created || config.duties.mark_follows_state);
         }
         let now = self.now;
         for call in self.calls.iter_mut().filter(|call| call.place == task.place && call.acknowledged_at.is_none()) {
@@ -369,8 +388,9 @@ impl World {
         self.feed_is_suspect = false;
         only_if(status.state == shared::feed::State::Closed)?;
         let is_recent = |task: &Task| task.changed_at + config.kept.change > self.now;
-        let rows = (0..self.database.keys.len()).filter(|key| self.database.keys[*key].changed_at.is_some());
-        let changed = rows.map(|key| self.task_of(config, key, self.seal(config, key)));
+        let is_new = |row: &Row| row.created_at.is_some_and(|at| at + config.kept.creation > self.now);
+        let rows = self.database.keys.iter().enumerate().filter(|(_, row)| row.changed_at.is_some() || is_new(row));
+        let changed = rows.map(|(key, _)| self.task_of(config, key, self.seal(config, key)));
         let changes = changed.chain(self.scope_task()).filter(is_recent).collect();
         let appended = !config.duties.reseed_before_opening;
         self.reseeding = Some(Reseeding { feed, epoch: status.epoch, changes, appended });
@@ -439,8 +459,8 @@ impl World {
         Some(())
     }
 
-    fn ask_page(&mut self, config: &Config, edge: usize, position: Option<Position>) -> Option<Result<Page, Refusal>> {
-        let number = self.edges[edge].feed;
+    fn ask_page(&mut self, config: &Config, position: Option<Position>) -> Option<Result<Page, Refusal>> {
+        let number = config.polled_feed;
         let status = self.feeds[number].status;
         let knows_better = |position: Position| status.is_some_and(|it| it.epoch == position.epoch && it.head < position.sequence);
         only_if(!self.feed_is_suspect || position.is_some_and(knows_better))?;
@@ -450,7 +470,7 @@ impl World {
 
     fn answer_poll(&mut self, config: &Config, edge: usize, flight: usize) -> Done {
         let Flight { poll, answer: None } = self.edges[edge].flights[flight].clone() else { return None };
-        match self.ask_page(config, edge, poll.position)? {
+        match self.ask_page(config, poll.position)? {
             Ok(page) => self.edges[edge].flights[flight].answer = Some(page),
             Err(_) => {
                 self.edges[edge].isolate.abandon_poll(&poll);
@@ -463,7 +483,7 @@ impl World {
     fn relay_hears(&mut self, config: &Config, edge: usize, flight: usize) -> Done {
         let asked = self.edges[edge].flights[flight].poll.position;
         only_if(self.relay.is_none())?;
-        let page = self.ask_page(config, edge, asked)?.ok()?;
+        let page = self.ask_page(config, asked)?.ok()?;
         self.relay = Some(Heard { asked, page, at: self.now });
         Some(())
     }
@@ -505,7 +525,7 @@ impl World {
     fn feed_answers(&mut self, config: &Config, edge: usize, number: usize) -> Done {
         only_if(!self.feed_is_suspect)?;
         let key = self.edges[edge].look_ups[number].key;
-        let feed = self.edges[edge].feed;
+        let feed = config.polled_feed;
         let answer = match self.with_feed(config, feed, |feed| feed.entry(place(key))) {
             Ok((position, entry)) => match entry.and_then(|entry| entry.body) {
                 Some(record) => FeedAnswer::Record(position, record),

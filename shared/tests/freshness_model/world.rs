@@ -10,7 +10,10 @@ use shared::{
     record::Version,
 };
 
-use crate::common::{MemoryFeed, Record};
+use crate::{
+    common::{MemoryFeed, Record},
+    steps::Action,
+};
 
 /// The one scope there is.
 pub const SCOPE: Place = Place([0xFF; 16]);
@@ -31,6 +34,8 @@ pub enum Command {
     Narrow(usize),
     /// A client gives it back.
     Widen(usize),
+    /// A client gives it back, by a process whose clock is so far behind.
+    WidenBehind(usize, i64),
     /// A client revokes a key.
     Revoke(usize),
     /// A client disables the organization.
@@ -53,8 +58,6 @@ pub enum Command {
     ClockBack(usize, i64),
     /// An isolate's clock stands still for a moment, which it cannot notice.
     ClockSlip(usize),
-    /// A record is sealed again.
-    Reseal(usize),
 }
 
 /// The duties of the control plane, each of which can be neglected.
@@ -68,8 +71,8 @@ pub struct Duties {
     pub tombstones_before_publishing: bool,
     /// A feed is retired before another one is appended to.
     pub retire_before_moving: bool,
-    /// A record says when it was read, not when it was written.
-    pub sealed_when_read: bool,
+    /// A mark says what state was read, not what change the publisher was told of.
+    pub mark_follows_state: bool,
 }
 
 impl Duties {
@@ -78,7 +81,7 @@ impl Duties {
         reseed_before_opening: true,
         tombstones_before_publishing: true,
         retire_before_moving: true,
-        sealed_when_read: true,
+        mark_follows_state: true,
     };
 }
 
@@ -98,6 +101,8 @@ pub struct Config {
     /// How many keys exist from the beginning, and how many there can be.
     pub keys: (usize, usize),
     pub isolates: usize,
+    /// Which feed they poll: an older deployment keeps to the first.
+    pub polled_feed: usize,
     /// How often each isolate may poll.
     pub polls: u8,
     /// How many polls of an isolate may be under way.
@@ -116,8 +121,8 @@ pub struct Config {
     pub absence_matters: bool,
     /// Whether it matters when something was changed or sealed. Where it does not, it is left out of the state.
     pub ages_matter: bool,
-    /// Whether a publisher takes the mark from the row that it was told of, and not from the state that it read.
-    pub marks_by_row: bool,
+    /// What has happened already when the search begins.
+    pub prologue: Vec<Action>,
     /// What happens. Each list in its order, the lists in any.
     pub scripts: Vec<Vec<Command>>,
 }
@@ -147,6 +152,7 @@ impl Config {
             duties: Duties::ALL,
             keys: (1, 1),
             isolates: 1,
+            polled_feed: 0,
             polls: 3,
             polls_under_way: 1,
             look_ups: 1,
@@ -156,7 +162,7 @@ impl Config {
             kv_is_stale: true,
             absence_matters: false,
             ages_matter: false,
-            marks_by_row: false,
+            prologue: vec![],
             scripts: vec![vec![Command::Revoke(0)]],
         }
     }
@@ -166,6 +172,7 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Row {
     pub exists: bool,
+    pub created_at: Option<i64>,
     pub version: Version,
     pub good: bool,
     pub revoked: bool,
@@ -252,8 +259,6 @@ pub struct Pending {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Edge {
     pub isolate: Isolate<Record>,
-    /// Which feed it polls.
-    pub feed: usize,
     /// By how much its clock is behind.
     pub behind: i64,
     pub flights: Vec<Flight>,
@@ -277,6 +282,8 @@ pub struct World {
     pub done: Vec<usize>,
     pub database: Database,
     pub backup: Option<Database>,
+    /// How often the database was replaced. Versions follow the clock, so what comes after has higher ones.
+    pub restored: i64,
     /// Whether the database was replaced, and the feed's tombstones were not taken over yet.
     pub is_restored: bool,
     pub calls: Vec<Call>,
@@ -302,6 +309,7 @@ impl World {
     pub fn new(config: &Config) -> Self {
         let row = |key| Row {
             exists: key < config.keys.0,
+            created_at: None,
             version: Version(0),
             good: true,
             revoked: false,
@@ -316,6 +324,7 @@ impl World {
             done: vec![0; config.scripts.len()],
             database: Database { keys: (0..config.keys.1).map(row).collect(), scope, known: None },
             backup: None,
+            restored: 0,
             is_restored: false,
             calls: vec![],
             tasks: vec![],
@@ -328,7 +337,7 @@ impl World {
             fresh: 1,
             kv: vec![BTreeSet::new(); config.keys.1],
             relay: None,
-            edges: (0..config.isolates).map(|number| Edge::new(config, number.min(feeds - 1))).collect(),
+            edges: vec![Edge::new(config); config.isolates],
             wrong: None,
         };
         world.open_first_feed(config);
@@ -391,8 +400,8 @@ impl Config {
 }
 
 impl Edge {
-    pub fn new(config: &Config, feed: usize) -> Self {
+    pub fn new(config: &Config) -> Self {
         let isolate = Isolate::new(config.limits, config.rules);
-        Self { isolate, feed, behind: 0, flights: vec![], look_ups: vec![], polls_left: config.polls }
+        Self { isolate, behind: 0, flights: vec![], look_ups: vec![], polls_left: config.polls }
     }
 }
