@@ -13,6 +13,7 @@ use crate::{
     change_feed::{PAGE, RECORD},
     config::Edge,
     failure::Failure,
+    isolate,
     wait::within,
 };
 
@@ -64,7 +65,10 @@ async fn get(edge: &Edge, url: &str, patience: Duration) -> Option<Vec<u8>> {
 pub async fn pass_on(edge: &Edge, request: Request) -> Result<Response, Failure> {
     let answer = within(PATIENCE, stub(edge)?.fetch_with_request(request)).await;
     match answer {
-        Some(Ok(response)) => Ok(response),
+        Some(Ok(response)) => {
+            isolate::heard_of_a_change(edge);
+            Ok(response)
+        }
         Some(Err(cause)) => {
             console_error!("The change feed failed: {cause}");
             Err(unavailable())

@@ -199,6 +199,12 @@ fn with<T>(edge: &Edge, work: impl FnOnce(&mut Isolate<Rc<Record>>) -> T) -> T {
     ISOLATE.with_borrow_mut(|isolate| work(isolate.get_or_insert_with(|| Isolate::new(edge.limits, Rules::ALL))))
 }
 
+/// Something was changed through this isolate: whatever it decides from now on, it has polled after that. So whoever
+/// revokes a key through the Worker and asks the same isolate is told so at once, and need not wait for the lease to end.
+pub fn heard_of_a_change(edge: &Edge) {
+    with(edge, Isolate::doubt);
+}
+
 /// How many floors, records and absences there are, how often all was forgotten, and how old what is known is.
 pub fn sizes(edge: &Edge) -> (usize, usize, usize, u64, Option<i64>) {
     with(edge, |isolate| {

@@ -13,6 +13,7 @@
 //! | what supersedes a change inherits how long it stays | a change that leaves early takes an earlier narrowing with it |
 //! | only the low end is trimmed, and `trimmed` says up to where | an isolate that was away misses a change |
 //! | a new feed, or one that lost something, is *closed* until it was re-seeded | isolates trust a feed that knows nothing |
+//! | only the life that was re-seeded is opened | isolates trust a feed that was lost again meanwhile |
 //! | a retired feed answers no poll | isolates of an older deployment trust a feed that hears of nothing any more |
 
 use std::collections::BTreeSet;
@@ -34,9 +35,24 @@ pub const RECORD_AGE_MILLIS: i64 = 7 * 24 * HOUR;
 /// How long a change stays in the feed: until every record from before it is too old to be decided on, and an hour more
 /// for the difference of clocks and for transactions under way.
 pub const KEPT_MILLIS: i64 = RECORD_AGE_MILLIS + HOUR;
-/// How long a creation stays: longer than KV caches that there was no such key (a minute), and than the publisher takes
-/// to repeat what failed (a minute).
-pub const CREATION_KEPT_MILLIS: i64 = 10 * 60 * 1000;
+/// How long a creation stays: longer than the Worker lets KV cache that there was no such key (ten minutes), and than the
+/// publisher takes to repeat what failed (a minute).
+pub const CREATION_KEPT_MILLIS: i64 = HOUR;
+
+/// How long entries stay at least, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// A change.
+    pub change: i64,
+    /// A creation.
+    pub creation: i64,
+}
+
+impl Kept {
+    /// What the product promises.
+    pub const PRODUCT: Self = Self { change: KEPT_MILLIS, creation: CREATION_KEPT_MILLIS };
+}
+
 /// The most entries. It bounds the memory of an isolate too, which holds one floor for each change.
 pub const ENTRIES_MAX: u64 = 400_000;
 /// The most changes in one append.
@@ -90,7 +106,8 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
-    /// There is a new key.
+    /// There is a new key. Only the state that it was created with may be marked so: of what was ever changed, isolates
+    /// have to be told that there was something older.
     Created,
     /// The key has this version now; older records of it are void.
     Changed,
@@ -251,6 +268,7 @@ pub struct Rules {
     pub new_feed_is_closed: bool,
     pub retired_refuses: bool,
     pub complete_is_the_end: bool,
+    pub open_names_epoch: bool,
 }
 
 impl Rules {
@@ -265,6 +283,7 @@ impl Rules {
         new_feed_is_closed: true,
         retired_refuses: true,
         complete_is_the_end: true,
+        open_names_epoch: true,
     };
 }
 
@@ -295,11 +314,15 @@ pub trait Store {
     fn remove_creations_until(&mut self, moment: Timestamp) -> Result<(), Self::Error>;
 }
 
+/// What a feed has of a place.
+pub type Found<S> = Option<Entry<<S as Store>::Body>>;
+
 /// A feed: its rules, on its entries.
 #[derive(Debug)]
 pub struct Feed<'a, S> {
     store: &'a mut S,
     rules: Rules,
+    kept: Kept,
     /// A number that no life of the feed has had, in case it has to begin another one.
     fresh: Epoch,
 }
@@ -307,7 +330,14 @@ pub struct Feed<'a, S> {
 impl<'a, S: Store> Feed<'a, S> {
     /// The feed in this store.
     pub const fn new(store: &'a mut S, fresh: Epoch, rules: Rules) -> Self {
-        Self { store, rules, fresh }
+        Self { store, rules, kept: Kept::PRODUCT, fresh }
+    }
+
+    /// With other times, for worlds in which a week is too long.
+    #[must_use]
+    pub const fn keeping(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// Its entries.
@@ -373,14 +403,14 @@ impl<'a, S: Store> Feed<'a, S> {
 
     fn append_one(&mut self, head: &mut Sequence, change: Change<S::Body>) -> Result<Held, S::Error> {
         let there = self.store.entry(change.place)?;
-        let kept = if change.mark == Mark::Created { CREATION_KEPT_MILLIS } else { KEPT_MILLIS };
+        let kept = if change.mark == Mark::Created { self.kept.creation } else { self.kept.change };
         let mut kept_until = change.changed_at.plus_millis(if self.rules.changes_are_kept { kept } else { 0 });
         let mut mark = change.mark;
         if let Some(there) = there {
             let (is_newer, is_same) = (change.version > there.version, change.version == there.version);
             let was_revoked = there.mark == Mark::Revoked;
             let is_revoked = mark == Mark::Revoked;
-            let is_late = !is_newer && self.rules.newest_wins && !(is_revoked && !was_revoked);
+            let is_late = !is_newer && self.rules.newest_wins && (was_revoked || !is_revoked);
             let would_revive = was_revoked && !is_revoked && self.rules.revoked_is_final;
             if is_late || would_revive {
                 // The same again, from a publisher that repeats itself, or sealed with another secret. It is no news.
@@ -432,7 +462,7 @@ impl<'a, S: Store> Feed<'a, S> {
     ///
     /// # Errors
     /// If the feed grants no lease, or the store fails.
-    pub fn entry(&mut self, place: Place) -> Result<(Position, Option<Entry<S::Body>>), S::Error> {
+    pub fn entry(&mut self, place: Place) -> Result<(Position, Found<S>), S::Error> {
         let Status { epoch, head, .. } = self.granting()?;
         Ok((Position { epoch, sequence: head }, self.store.entry(place)?))
     }
@@ -455,7 +485,7 @@ impl<'a, S: Store> Feed<'a, S> {
         if status.state == State::Retired {
             return Err(Refusal::Retired.into());
         }
-        if status.epoch != epoch {
+        if status.epoch != epoch && self.rules.open_names_epoch {
             return Err(Refusal::AnotherEpoch.into());
         }
         let status = Status { state: State::Open, ..status };

@@ -131,11 +131,15 @@ async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -
     match restorer.catch_up().await {
         Ok(restored) if restored.changes() > 0 => {
             let changes = restored.changes();
-            print_line!("The database was restored from a backup: took over {changes} changes that the change feed had.");
+            print_line!(
+                "The database was restored from a backup: took over {changes} changes that the change feed had."
+            );
         }
         Ok(_) => {}
         Err(error) if feed::position(db.read().await?.conn()).await?.is_none() => {
-            tracing::warn!("the change feed, which has never answered yet, was not compared with the database: {error:#}");
+            tracing::warn!(
+                "the change feed, which has never answered yet, was not compared with the database: {error:#}"
+            );
         }
         Err(error) => return Err(error.context("the change feed, which the edge relies on, must answer first")),
     }

@@ -62,7 +62,8 @@ impl Keeper {
                 Ok(restored) => return self.report(restored),
                 Err(error) => {
                     self.app.metrics.feed.show(FeedState::Unreachable);
-                    self.pause("nothing is published before the change feed was compared with the database", &error).await;
+                    self.pause("nothing is published before the change feed was compared with the database", &error)
+                        .await;
                 }
             }
         }
@@ -120,7 +121,9 @@ impl Keeper {
             State::Open => Ok(()),
             State::Closed => self.reseed().await,
             State::Retired => {
-                tracing::error!("the change feed is retired, so the edge accepts no key: deploy a Worker with another feed");
+                tracing::error!(
+                    "the change feed is retired, so the edge accepts no key: deploy a Worker with another feed"
+                );
                 Ok(())
             }
         }
@@ -144,7 +147,9 @@ impl Keeper {
     }
 
     async fn reseed(&mut self) -> anyhow::Result<()> {
-        tracing::warn!("the change feed is closed, so the edge accepts no key: it will be told every change of the last week");
+        tracing::warn!(
+            "the change feed is closed, so the edge accepts no key: it will be told every change of the last week"
+        );
         let told = reseed(&self.app.db, &mut self.feeder, self.app.clock.now()).await?;
         tracing::info!(told, "the change feed is open again");
         Ok(())
@@ -161,12 +166,7 @@ impl Keeper {
     }
 
     fn restorer(&self) -> Restorer<'_> {
-        Restorer {
-            db: &self.app.db,
-            clock: &self.app.clock,
-            feed: self.feeder.client(),
-            secrets: &self.edge.secrets,
-        }
+        Restorer { db: &self.app.db, clock: &self.app.clock, feed: self.feeder.client(), secrets: &self.edge.secrets }
     }
 
     fn report(&mut self, restored: Restored) {

@@ -20,7 +20,10 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::bail;
 use shared::{
     digest::KvKey,
-    feed::{Effect, Epoch, Mark, Position, Scope, Sequence, State, wire::{LOOKUP_MAX, WireEntry}},
+    feed::{
+        Effect, Epoch, Mark, Position, Scope, Sequence, State,
+        wire::{LOOKUP_MAX, WireEntry},
+    },
     id::{EnvironmentId, OrganizationId},
     record::{Grant, Revoked, Version},
     seal::EdgeSecrets,
@@ -289,8 +292,7 @@ impl Restorer<'_> {
         };
         add_scope(transaction.conn(), &Scope::Organization(id), &environment, reached, now).await?;
         let reason = "organization_deleted";
-        let revoked =
-            api_keys::revoke_all_of_organization(transaction.conn(), &environment, id, reason, now).await?;
+        let revoked = api_keys::revoke_all_of_organization(transaction.conn(), &environment, id, reason, now).await?;
         outbox::add_all(transaction.conn(), Kind::ApiKey, &revoked, Route::StoreOnly, now).await?;
         transaction.commit().await?;
         Ok(1)

@@ -92,8 +92,11 @@ fn sealed(oldest: Timestamp, now: Timestamp) -> Finding {
     if age < LATE_AFTER_MILLIS {
         return Finding::well(what);
     }
-    let consequence =
-        if age < RECORD_AGE_MILLIS { "at 168 h the edge refuses to decide on it" } else { "the edge does not decide on it any more" };
+    let consequence = if age < RECORD_AGE_MILLIS {
+        "at 168 h the edge refuses to decide on it"
+    } else {
+        "the edge does not decide on it any more"
+    };
     Finding::wrong(
         format!("{what}: {consequence}"),
         "see that `latchkey serve` runs with these settings, which seals old records anew; `latchkey edge sync` does it at once",

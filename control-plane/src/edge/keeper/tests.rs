@@ -7,7 +7,11 @@ use crate::{
         pump::Pump,
         testing::{DEADLINE, World, backup, feed::Mood},
     },
-    storage::{Db, api_keys, edge_sync, outbox::{self, Kind, Route}, testing::conformance},
+    storage::{
+        Db, api_keys, edge_sync,
+        outbox::{self, Kind, Route},
+        testing::conformance,
+    },
 };
 
 /// A process with pump and keeper.

@@ -310,4 +310,3 @@ conformance! {
         assert_eq!(restorer.take_over_all().await.unwrap().taken_over, 1);
     }
 }
-
