@@ -33,6 +33,8 @@ use rows::{Body, Rows};
 pub const PAGE: &str = "/page";
 /// What an isolate asks for the record of one key.
 pub const RECORD: &str = "/record";
+/// The header of an answer to an append that was not empty.
+pub const NEWS: &str = "latchkey-news";
 /// How often what need not stay is removed.
 const TRIM_EACH_MILLIS: i64 = 60_000;
 
@@ -73,7 +75,12 @@ impl ChangeFeed {
                 at_most(changes.len(), APPEND_MAX)?;
                 self.trim(&mut feed)?;
                 let (status, held) = feed.append(known, changes.into_iter().map(change).collect())?;
-                json(&Appended { status, held })
+                let is_news = !held.is_empty();
+                let response = json(&Appended { status, held })?;
+                if is_news {
+                    response.headers().set(NEWS, "1")?;
+                }
+                Ok(response)
             }
             (Method::Get, wire::STATUS) => report(&mut feed),
             (Method::Post, wire::OPEN) => {

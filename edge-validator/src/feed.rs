@@ -10,7 +10,7 @@ use shared::{
 use worker::{Request, Response, Stub, console_error};
 
 use crate::{
-    change_feed::{PAGE, RECORD},
+    change_feed::{NEWS, PAGE, RECORD},
     config::Edge,
     failure::Failure,
     isolate,
@@ -66,7 +66,9 @@ pub async fn pass_on(edge: &Edge, request: Request) -> Result<Response, Failure>
     let answer = within(PATIENCE, stub(edge)?.fetch_with_request(request)).await;
     match answer {
         Some(Ok(response)) => {
-            isolate::heard_of_a_change(edge);
+            if response.headers().has(NEWS)? {
+                isolate::heard_of_a_change(edge);
+            }
             Ok(response)
         }
         Some(Err(cause)) => {
