@@ -244,7 +244,9 @@ impl World {
             // As if it had been there long ago.
             world.kv[key].push((-KV_STALE, record));
         }
-        for (at, event) in [(5, Event::Client), (1_000, Event::Trim), (FAULTS.start, Event::Fault), (1_000, Event::Backup)] {
+        for (at, event) in
+            [(5, Event::Client), (1_000, Event::Trim), (FAULTS.start, Event::Fault), (1_000, Event::Backup)]
+        {
             world.at(at, event);
         }
         (0..PUBLISHERS).for_each(|publisher| world.at(1 + publisher as i64 * 37, Event::Publish(publisher)));
@@ -271,7 +273,8 @@ impl World {
 
     fn must_be_settled(&mut self) {
         let state = self.feed.status.map(|status| status.state);
-        let is_late = |row: &Row| row.published < row.version && row.changed_at.is_some_and(|at| at + SETTLED < self.now);
+        let is_late =
+            |row: &Row| row.published < row.version && row.changed_at.is_some_and(|at| at + SETTLED < self.now);
         let late = self.database.keys.iter().chain(&self.database.organizations).filter(|row| is_late(row)).count();
         let resets = (self.resets_when_recovered, self.resets());
         if state != Some(State::Open) {
@@ -473,7 +476,9 @@ impl World {
             return;
         }
         let position = Position { epoch: status.epoch, sequence: status.head };
-        let is_older = |known: Position| known.epoch > position.epoch || known.epoch == position.epoch && known.sequence > position.sequence;
+        let is_older = |known: Position| {
+            known.epoch > position.epoch || known.epoch == position.epoch && known.sequence > position.sequence
+        };
         self.database.known = self.database.known.filter(|known| is_older(*known)).or(Some(position));
         for (place, held, record) in held {
             self.note_held(place, held, record);
@@ -496,9 +501,9 @@ impl World {
         let number = usize::from(u16::from_le_bytes([low, high]));
         let row = if kind == 1 { &mut self.database.keys[number] } else { &mut self.database.organizations[number] };
         row.published = row.published.max(if held.revoked { row.version } else { held.version });
-        let (answered, waiting) = std::mem::take(&mut self.calls)
-            .into_iter()
-            .partition::<Vec<_>, _>(|call| call.place == place && held.covers(call.version) && (held.revoked || !call.revokes));
+        let (answered, waiting) = std::mem::take(&mut self.calls).into_iter().partition::<Vec<_>, _>(|call| {
+            call.place == place && held.covers(call.version) && (held.revoked || !call.revokes)
+        });
         self.calls = waiting;
         for call in answered {
             let told = Acknowledged { version: call.version, revoked: call.revokes, at: self.now };
@@ -710,7 +715,8 @@ impl World {
         for (place, entry) in &self.feed.entries {
             let Place([low, high, kind, ..]) = *place;
             let number = usize::from(u16::from_le_bytes([low, high]));
-            let row = if kind == 1 { &mut self.database.keys[number] } else { &mut self.database.organizations[number] };
+            let row =
+                if kind == 1 { &mut self.database.keys[number] } else { &mut self.database.organizations[number] };
             let is_newer = entry.version > row.version;
             // What it does not know at all, it has to know as revoked: it may have to re-seed a feed that was lost.
             if entry.mark == Mark::Revoked || kind == 2 || !row.exists {
@@ -730,7 +736,8 @@ impl World {
 
 fn limits() -> Limits {
     // Few enough that every bound is reached.
-    let limits = Limits { record_age: RECORD_AGE, records: 300, absences: 100, floors: 4_000, ..Limits::with_lease(LEASE) };
+    let limits =
+        Limits { record_age: RECORD_AGE, records: 300, absences: 100, floors: 4_000, ..Limits::with_lease(LEASE) };
     Limits { question_burst: 10_000, question_interval: 1, ..limits }
 }
 

@@ -11,7 +11,9 @@ use stateright::{Model, Property};
 
 use crate::{
     common::{MemoryFeed, Record},
-    world::{CALLER, Call, Command, Config, Edge, Flight, Heard, Pending, Reseeding, Row, SCOPE, Task, Wait, World, place},
+    world::{
+        CALLER, Call, Command, Config, Edge, Flight, Heard, Pending, Reseeding, Row, SCOPE, Task, Wait, World, place,
+    },
 };
 
 /// Versions follow the clock, finely enough for all that happens at one moment.
@@ -221,6 +223,9 @@ impl World {
             }
             Command::Backup => self.backup = Some(self.database.clone()),
             Command::RestoreDatabase => {
+                // From an older backup keys come back to life, because the feed has forgotten them too. (It is from the
+                // beginning of time.)
+                only_if(self.now < config.kept.change)?;
                 self.database = self.backup.clone()?;
                 self.is_restored = true;
                 self.restored += 1;
@@ -438,6 +443,8 @@ impl World {
     }
 
     fn trim(&mut self, config: &Config, feed: usize) -> Done {
+        // What was restored takes over the tombstones long before they leave the feed.
+        self.may_publish(config)?;
         let before = self.feeds[feed].clone();
         let now = self.time();
         self.with_feed(config, feed, |feed| feed.trim(now)).ok()?;
@@ -462,7 +469,8 @@ impl World {
     fn ask_page(&mut self, config: &Config, position: Option<Position>) -> Option<Result<Page, Refusal>> {
         let number = config.polled_feed;
         let status = self.feeds[number].status;
-        let knows_better = |position: Position| status.is_some_and(|it| it.epoch == position.epoch && it.head < position.sequence);
+        let knows_better =
+            |position: Position| status.is_some_and(|it| it.epoch == position.epoch && it.head < position.sequence);
         only_if(!self.feed_is_suspect || position.is_some_and(knows_better))?;
         self.feed_is_suspect = false;
         Some(self.with_feed(config, number, |feed| feed.page(position, config.page)))
@@ -589,4 +597,3 @@ impl Task {
         Change { place: self.place, version: self.version, mark: self.mark, changed_at, body: self.record }
     }
 }
-
