@@ -393,7 +393,9 @@ impl<R: Stored> Isolate<R> {
         if !fits && self.rules.answer_fits_question {
             return Polled::Ignored;
         }
-        let goes_on = self.epoch == Some(page.epoch) && page.after == self.cursor;
+        // A page that begins anew says so by beginning after 0; which is also where one stands who has seen nothing yet.
+        let misses_nothing = page.after == self.cursor && page.trimmed <= self.cursor;
+        let goes_on = self.epoch == Some(page.epoch) && misses_nothing;
         if !goes_on && self.rules.reset_on_discontinuity {
             self.reset();
         }
