@@ -172,6 +172,9 @@ pub struct Entry<B> {
     pub body: B,
 }
 
+/// The entry of a place, if there is one, and where the feed stood then.
+pub type Found<B> = (Position, Option<Entry<B>>);
+
 /// A change to be appended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Change<B> {
@@ -401,7 +404,8 @@ impl<'a, S: Store> Feed<'a, S> {
             let (is_newer, is_same) = (change.version > there.version, change.version == there.version);
             let was_revoked = there.mark == Mark::Revoked;
             let is_revoked = mark == Mark::Revoked;
-            let is_late = !is_newer && self.rules.newest_wins && !(is_revoked && !was_revoked);
+            let is_newly_revoked = is_revoked && !was_revoked;
+            let is_late = self.rules.newest_wins && !is_newer && !is_newly_revoked;
             let would_revive = was_revoked && !is_revoked && self.rules.revoked_is_final;
             if is_late || would_revive {
                 // The same again, from a publisher that repeats itself, or sealed with another secret. It is no news.
@@ -453,7 +457,7 @@ impl<'a, S: Store> Feed<'a, S> {
     ///
     /// # Errors
     /// If the feed grants no lease, or the store fails.
-    pub fn entry(&mut self, place: Place) -> Result<(Position, Option<Entry<S::Body>>), S::Error> {
+    pub fn entry(&mut self, place: Place) -> Result<Found<S::Body>, S::Error> {
         let Status { epoch, head, .. } = self.granting()?;
         Ok((Position { epoch, sequence: head }, self.store.entry(place)?))
     }
