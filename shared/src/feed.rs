@@ -266,7 +266,6 @@ pub struct Rules {
     pub revoked_is_final: bool,
     pub changes_are_kept: bool,
     pub kept_is_inherited: bool,
-    pub restart_below_trimmed: bool,
     pub lower_head_closes: bool,
     pub new_feed_is_closed: bool,
     pub retired_refuses: bool,
@@ -281,7 +280,6 @@ impl Rules {
         revoked_is_final: true,
         changes_are_kept: true,
         kept_is_inherited: true,
-        restart_below_trimmed: true,
         lower_head_closes: true,
         new_feed_is_closed: true,
         retired_refuses: true,
@@ -444,8 +442,8 @@ impl<'a, S: Store> Feed<'a, S> {
             self.begin_anew(status)?;
             return Err(Refusal::Closed.into());
         }
-        let is_gap = |after: Sequence| after < trimmed && self.rules.restart_below_trimmed;
-        let after = asked.filter(|asked| *asked <= head && !is_gap(*asked)).unwrap_or(0);
+        // Who is behind what was trimmed learns that from the page, and forgets what it knows.
+        let after = asked.filter(|asked| *asked <= head).unwrap_or(0);
         let entries = self.store.after(after, limit)?;
         let is_full = entries.len() >= limit;
         let up_to = entries.last().filter(|_| is_full).map_or(head, |last| last.sequence);

@@ -333,7 +333,7 @@ fn wrong_worlds() -> Vec<(&'static str, Config)> {
         ("feed: revoked_is_final", database_restored_carelessly().feed_without(|rules| rules.revoked_is_final = false)),
         ("feed: changes_are_kept", ages().feed_without(|rules| rules.changes_are_kept = false)),
         ("feed: kept_is_inherited", slow_publisher().feed_without(|rules| rules.kept_is_inherited = false)),
-        ("feed: restart_below_trimmed", away().feed_without(|rules| rules.restart_below_trimmed = false)),
+        ("reset_on_discontinuity (trimmed)", away().without(|rules| rules.reset_on_discontinuity = false)),
         ("feed: lower_head_closes", feed_restored().feed_without(|rules| rules.lower_head_closes = false)),
         ("feed: new_feed_is_closed", feed_lost().feed_without(|rules| rules.new_feed_is_closed = false)),
         ("feed: retired_refuses", feed_moved().feed_without(|rules| rules.retired_refuses = false)),
