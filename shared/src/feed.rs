@@ -172,6 +172,9 @@ pub struct Entry<B> {
     pub body: B,
 }
 
+/// The entry of a place, if there is one, and where the feed stood then.
+pub type Found<B> = (Position, Option<Entry<B>>);
+
 /// A change to be appended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Change<B> {
@@ -263,7 +266,6 @@ pub struct Rules {
     pub revoked_is_final: bool,
     pub changes_are_kept: bool,
     pub kept_is_inherited: bool,
-    pub restart_below_trimmed: bool,
     pub lower_head_closes: bool,
     pub new_feed_is_closed: bool,
     pub retired_refuses: bool,
@@ -278,7 +280,6 @@ impl Rules {
         revoked_is_final: true,
         changes_are_kept: true,
         kept_is_inherited: true,
-        restart_below_trimmed: true,
         lower_head_closes: true,
         new_feed_is_closed: true,
         retired_refuses: true,
@@ -313,9 +314,6 @@ pub trait Store {
     /// Removes the creations that stay no longer than this moment.
     fn remove_creations_until(&mut self, moment: Timestamp) -> Result<(), Self::Error>;
 }
-
-/// What a feed has of a place.
-pub type Found<S> = Option<Entry<<S as Store>::Body>>;
 
 /// A feed: its rules, on its entries.
 #[derive(Debug)]
@@ -410,7 +408,8 @@ impl<'a, S: Store> Feed<'a, S> {
             let (is_newer, is_same) = (change.version > there.version, change.version == there.version);
             let was_revoked = there.mark == Mark::Revoked;
             let is_revoked = mark == Mark::Revoked;
-            let is_late = !is_newer && self.rules.newest_wins && (was_revoked || !is_revoked);
+            let is_newly_revoked = is_revoked && !was_revoked;
+            let is_late = self.rules.newest_wins && !is_newer && !is_newly_revoked;
             let would_revive = was_revoked && !is_revoked && self.rules.revoked_is_final;
             if is_late || would_revive {
                 // The same again, from a publisher that repeats itself, or sealed with another secret. It is no news.
@@ -449,8 +448,8 @@ impl<'a, S: Store> Feed<'a, S> {
             self.begin_anew(status)?;
             return Err(Refusal::Closed.into());
         }
-        let is_gap = |after: Sequence| after < trimmed && self.rules.restart_below_trimmed;
-        let after = asked.filter(|asked| *asked <= head && !is_gap(*asked)).unwrap_or(0);
+        // Who is behind what was trimmed learns that from the page, and forgets what it knows.
+        let after = asked.filter(|asked| *asked <= head).unwrap_or(0);
         let entries = self.store.after(after, limit)?;
         let is_full = entries.len() >= limit;
         let up_to = entries.last().filter(|_| is_full).map_or(head, |last| last.sequence);
@@ -462,7 +461,7 @@ impl<'a, S: Store> Feed<'a, S> {
     ///
     /// # Errors
     /// If the feed grants no lease, or the store fails.
-    pub fn entry(&mut self, place: Place) -> Result<(Position, Found<S>), S::Error> {
+    pub fn entry(&mut self, place: Place) -> Result<Found<S::Body>, S::Error> {
         let Status { epoch, head, .. } = self.granting()?;
         Ok((Position { epoch, sequence: head }, self.store.entry(place)?))
     }

@@ -116,7 +116,7 @@ pub struct Rules {
     pub age_is_subtracted: bool,
     /// An answer counts only for the epoch, the life and the cursor that it was asked with.
     pub answer_fits_question: bool,
-    /// Another epoch, or a page that begins anew, voids everything that is known.
+    /// Another epoch, a page that begins anew, or a gap before it voids everything that is known.
     pub reset_on_discontinuity: bool,
     /// A look-up that began before a reset begins anew.
     pub straddling_is_discarded: bool,
@@ -462,7 +462,9 @@ impl<R: Stored> Isolate<R> {
         if !fits && self.rules.answer_fits_question {
             return Polled::Ignored;
         }
-        let goes_on = self.epoch == Some(page.epoch) && page.after == self.cursor;
+        // What was trimmed beyond the cursor may be something that was never seen.
+        let misses_nothing = page.after == self.cursor && page.trimmed <= self.cursor;
+        let goes_on = self.epoch == Some(page.epoch) && misses_nothing;
         if !goes_on && self.rules.reset_on_discontinuity {
             self.reset();
         }

@@ -178,7 +178,7 @@ impl World {
     /// Every isolate reads its clock, so that no step of it goes unnoticed.
     fn tick(&mut self, config: &Config) -> Done {
         self.now += 1;
-        if config.absence_matters {
+        if config.requests_end {
             let began = self.now - LOOK_UP_LASTS;
             self.edges.iter_mut().for_each(|edge| edge.look_ups.retain(|pending| pending.began >= began));
         }
@@ -223,6 +223,9 @@ impl World {
             }
             Command::Backup => self.backup = Some(self.database.clone()),
             Command::RestoreDatabase => {
+                // From an older backup keys come back to life, because the feed has forgotten them too. (It is from the
+                // beginning of time.)
+                only_if(self.now < config.kept.change)?;
                 self.database = self.backup.clone()?;
                 self.is_restored = true;
                 self.restored += 1;
@@ -393,7 +396,11 @@ impl World {
         let is_new = |row: &Row| row.created_at.is_some_and(|at| at + config.kept.creation > self.now);
         let rows = self.database.keys.iter().enumerate().filter(|(_, row)| row.changed_at.is_some() || is_new(row));
         let changed = rows.map(|(key, _)| self.task_of(config, key, self.seal(config, key)));
-        let changes = changed.chain(self.scope_task()).filter(is_recent).collect();
+        let changes: Vec<Task> = changed.chain(self.scope_task()).filter(is_recent).collect();
+        for (key, records) in self.kv.iter_mut().enumerate() {
+            let of_key = changes.iter().filter(|task| task.place == place(key));
+            records.extend(of_key.filter_map(|task| task.record.clone()));
+        }
         let appended = !config.duties.reseed_before_opening;
         self.reseeding = Some(Reseeding { feed, epoch: status.epoch, changes, appended });
         Some(())
@@ -440,6 +447,8 @@ impl World {
     }
 
     fn trim(&mut self, config: &Config, feed: usize) -> Done {
+        // What was restored takes over the tombstones long before they leave the feed.
+        self.may_publish(config)?;
         let before = self.feeds[feed].clone();
         let now = self.time();
         self.with_feed(config, feed, |feed| feed.trim(now)).ok()?;
@@ -512,7 +521,7 @@ impl World {
     fn look_up(&mut self, config: &Config, edge: usize, key: usize) -> Done {
         only_if(self.edge_lease(edge) != Lease::None || !config.rules.lease_is_needed)?;
         let look_up = self.edges[edge].isolate.look_up(place(key), CALLER);
-        let began = if config.absence_matters { self.now } else { 0 };
+        let began = if config.requests_end { self.now } else { 0 };
         self.step(config, edge, Pending { look_up, key, wait: Wait::Poll, began });
         Some(())
     }

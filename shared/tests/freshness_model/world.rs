@@ -117,6 +117,8 @@ pub struct Config {
     pub with_relay: bool,
     /// Whether KV is as unreliable as can be, or serves the newest record alone.
     pub kv_is_stale: bool,
+    /// Whether requests end, and take their look-ups with them, rather than wait for as long as it takes.
+    pub requests_end: bool,
     /// Whether new keys must be found.
     pub absence_matters: bool,
     /// Whether it matters when something was changed or sealed. Where it does not, it is left out of the state.
@@ -162,6 +164,7 @@ impl Config {
             with_scope: false,
             with_relay: false,
             kv_is_stale: true,
+            requests_end: false,
             absence_matters: false,
             ages_matter: false,
             prologue: vec![],
