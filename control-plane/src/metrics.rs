@@ -40,8 +40,7 @@ pub struct FeedMetrics {
     pub appended: Counter,
     /// Appends that failed.
     pub append_failures: Counter,
-    /// Requests that wait for the feed to have what they changed.
-    pub waiting: Gauge,
+    waiting: Gauge,
     /// Changes that the feed had and the database had not, because it was restored from a backup. They were taken over.
     pub drift: Counter,
 }
@@ -72,7 +71,24 @@ struct FeedStateLabels {
     state: &'static str,
 }
 
+/// A request that waits, for as long as this is there.
+#[derive(Debug)]
+pub struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl FeedMetrics {
+    /// Counts one more request that waits, until what is returned is dropped.
+    #[must_use]
+    pub fn count_waiting(&self) -> Waiting {
+        self.waiting.inc();
+        Waiting(self.waiting.clone())
+    }
+
     /// Shows this state and no other.
     pub fn show(&self, now: FeedState) {
         for state in FeedState::EVERY {
@@ -215,5 +231,14 @@ mod tests {
         metrics.feed.show(FeedState::Is(State::Open));
         shown("unreachable", 0);
         shown("open", 1);
+    }
+
+    #[test]
+    fn whoever_waits_is_counted_until_it_waits_no_more() {
+        let metrics = FeedMetrics::default();
+        let (one, other) = (metrics.count_waiting(), metrics.count_waiting());
+        assert_eq!(metrics.waiting.get(), 2);
+        drop((one, other));
+        assert_eq!(metrics.waiting.get(), 0);
     }
 }

@@ -2,9 +2,21 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use shared::error::{ApiError, FieldError};
+use shared::error::{ApiError, ErrorBody, FieldError};
+use utoipa::IntoResponses;
 
 use crate::edge::acknowledge::Unacknowledged;
+
+/// The answer of a call that waits for the edge, for the documentation.
+#[derive(IntoResponses)]
+#[response(
+    status = 503,
+    description = "`edge_propagation_pending`: the change is made, and the edge does not have it yet. Repeat the same \
+        call after `Retry-After` seconds: it goes on waiting, and then gets the answer that this one did not get. With any \
+        other code, Latchkey is overloaded or cannot reach its database."
+)]
+#[expect(dead_code, reason = "it is read by the OpenAPI document alone; `Error` makes the answer")]
+pub struct EdgePending(ErrorBody);
 
 /// What a handler can fail with.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! Every route. One verb, one file: what it takes, what it answers, and its tests.
 
 mod access;
+#[cfg(test)]
+mod acknowledgements;
 mod api_keys;
 mod body;
 mod error;
@@ -29,7 +31,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, config::Config};
 
-pub use error::Error;
+pub use error::{EdgePending, Error};
 pub use layers::REQUEST_TIME_LIMIT;
 
 #[derive(OpenApi)]
@@ -100,10 +102,7 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
     let mut errors = vec![
         ("408", "The request took longer than it may."),
         ("500", "Latchkey failed; its log says why."),
-        (
-            "503",
-            "Latchkey is overloaded, or the change is made and the edge does not have it yet; try again after `Retry-After` seconds.",
-        ),
+        ("503", "Latchkey is overloaded or cannot reach its database; try again after `Retry-After` seconds."),
     ];
     let is_in_query =
         |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);

@@ -25,7 +25,7 @@ pub struct Server {
     pub management_key: String,
     router: Router,
     clock: Clock,
-    environment: EnvironmentId,
+    pub environment: EnvironmentId,
     millis: Arc<AtomicI64>,
 }
 
@@ -75,6 +75,27 @@ impl Server {
         let router = super::router(app, &Config::defaults());
         let (environment, management_key) = new_environment(&db, &clock).await;
         Self { db, environment, management_key, router, clock, millis }
+    }
+
+    /// The server of this process, for a caller of a new environment. Its clock is turned elsewhere.
+    pub async fn of(app: App) -> Self {
+        let (db, clock) = (app.db.clone(), app.clock.clone());
+        let router = super::router(app, &Config::defaults());
+        let (environment, management_key) = new_environment(&db, &clock).await;
+        Self { db, environment, management_key, router, clock, millis: Arc::default() }
+    }
+
+    /// The same server for a caller of this environment.
+    pub async fn of_environment(&self, environment: &EnvironmentId) -> Self {
+        let management_key = new_management_key(&self.db, &self.clock, environment, &[scope::ALL]).await;
+        Self {
+            db: self.db.clone(),
+            environment: environment.clone(),
+            management_key,
+            router: self.router.clone(),
+            clock: self.clock.clone(),
+            millis: Arc::clone(&self.millis),
+        }
     }
 
     /// The same server for a caller of another, new environment.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     app::App,
     clock::Clock,
-    config::Config,
+    config::{Config, EdgeConfig},
     edge::{acknowledge::Committed, changes::Subject, pump},
     keys,
     storage::{
@@ -55,7 +55,7 @@ pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::R
     match command {
         Command::Create { environment, name, scopes, json } => create(db, &environment, &name, &scopes, json).await,
         Command::List { environment, json } => list(db, &environment, json).await,
-        Command::Revoke { id } => revoke(config, db, &id).await,
+        Command::Revoke { id } => revoke(App::new(db.clone(), Clock::system()), config.edge()?, &id).await,
     }
 }
 
@@ -101,9 +101,8 @@ fn to_json(key: &ManagementKey) -> serde_json::Value {
     })
 }
 
-async fn revoke(config: &Config, db: &Db, id: &ManagementKeyId) -> anyhow::Result<()> {
-    let app = App::new(db.clone(), Clock::system());
-    let Some(edge) = config.edge()? else {
+async fn revoke(app: App, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> anyhow::Result<()> {
+    let Some(edge) = edge else {
         commit_revocation(&app, id).await?;
         print_line!("Revoked {id}.");
         return Ok(());
@@ -132,8 +131,43 @@ async fn commit_revocation(app: &App, id: &ManagementKeyId) -> anyhow::Result<Co
         return Ok(app.commit_change(transaction, Kind::ManagementKey, id.as_str(), version).await?);
     }
     let pending = management_keys::unacknowledged_revocation(transaction.conn(), id).await?;
+    drop(transaction);
     let Some(version) = pending.filter(|_| app.edge.is_some()) else {
         bail!("there is no management key {id} that is not revoked already");
     };
     Ok(Committed { subject: Subject::Key(Kind::ManagementKey, id.to_string()), version })
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::feed::Mark;
+
+    use super::*;
+    use crate::{
+        edge::testing::{World, feed::Mood},
+        storage::testing::conformance,
+    };
+
+    conformance! {
+        async fn a_revocation_says_whether_the_edge_was_told(db: Db) {
+            let world = World::new(db).await;
+            let id = &world.tenant.creator;
+            let revoke_it = async || revoke(world.app(), Some(world.edge()), id).await.map_err(|error| format!("{error:#}"));
+            world.feed.set_mood(Mood::Failing);
+            let error = revoke_it().await.unwrap_err();
+            assert!(error.contains("may still accept it"), "{error}");
+            world.feed.set_mood(Mood::Well);
+            revoke_it().await.unwrap();
+            assert!(world.feed.entries().iter().any(|entry| entry.mark == Mark::Revoked));
+            let error = revoke_it().await.unwrap_err();
+            assert!(error.contains("not revoked already"), "{error}");
+        }
+
+        async fn without_an_edge_there_is_nobody_to_be_told(db: Db) {
+            let world = World::new(db).await;
+            let id = &world.tenant.creator;
+            revoke(world.app(), None, id).await.unwrap();
+            assert!(revoke(world.app(), Some(world.edge()), id).await.is_err(), "it was told of success");
+        }
+    }
 }

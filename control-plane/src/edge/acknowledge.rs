@@ -139,6 +139,7 @@ impl EdgeLink {
 
     /// Waits until the feed holds a change. `false` if that takes too long.
     async fn wait(&self, app: &App, change: &Committed, patience: Duration) -> storage::Result<bool> {
+        let _waiting = app.metrics.feed.count_waiting();
         let (done, told) = oneshot::channel();
         // Without room there, the database tells.
         let _ = self.waiters.try_send(Waiter { change: change.clone(), done });

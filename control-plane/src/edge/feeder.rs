@@ -28,8 +28,9 @@ use crate::{
     },
 };
 
-/// How long the changes of one append may be together. The rest of a body is names, numbers, and JSON between.
-const BYTES_MAX: usize = wire::BODY_LIMIT / 2;
+/// How long the changes of one append may be together. As JSON within JSON a record can become twice as long, and there
+/// are numbers and words between.
+const BYTES_MAX: usize = wire::BODY_LIMIT / 3;
 
 /// What brings changes into the feed.
 #[derive(Debug)]
@@ -138,10 +139,10 @@ impl Feeder {
         let appended = self.client.append(&Append { known: self.known, changes }).await?;
         let status = appended.status;
         let position = Position { epoch: status.epoch, sequence: status.head };
-        self.known = Some(position);
+        let before = self.known.replace(position);
         let ahead = ahead(&pieces, &appended.held);
         if !pieces.is_empty() || !damaged.is_empty() {
-            self.note(&pieces, &appended.held, damaged, position).await?;
+            self.note(&pieces, &appended.held, damaged, position, before).await?;
         }
         let held = pieces.into_iter().map(|piece| piece.subject).zip(appended.held).collect();
         Ok(Fed { status, held, ahead, is_all })
@@ -184,6 +185,7 @@ impl Feeder {
         held: &[Held],
         mut keys: Vec<Changed>,
         position: Position,
+        before: Option<Position>,
     ) -> storage::Result<()> {
         let mut scopes = vec![];
         for (piece, held) in pieces.iter().zip(held) {
@@ -201,7 +203,7 @@ impl Feeder {
         if !scopes.is_empty() {
             feed::note_scopes_fed(transaction.conn(), &scopes).await?;
         }
-        feed::note_position(transaction.conn(), position).await?;
+        feed::note_position(transaction.conn(), position, before).await?;
         transaction.commit().await
     }
 }
@@ -237,4 +239,30 @@ fn within_a_body(mut pieces: Vec<Piece>) -> Vec<Piece> {
     let count = fits.count().max(1);
     pieces.truncate(count);
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{Timestamp, feed::Mark};
+
+    use super::*;
+
+    #[test]
+    fn a_body_takes_what_fits_and_at_least_one() {
+        let piece = |length: usize| Piece {
+            subject: Subject::Scope(String::new()),
+            change: WireChange {
+                name: String::new(),
+                version: Version(1),
+                mark: Mark::Changed,
+                changed_at: Timestamp::from_millis(0),
+                sealed: Some("x".repeat(length)),
+            },
+        };
+        let count = |lengths: &[usize]| within_a_body(lengths.iter().map(|length| piece(*length)).collect()).len();
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&[10, 10, 10]), 3);
+        assert_eq!(count(&[BYTES_MAX / 2, BYTES_MAX / 2, 1]), 2);
+        assert_eq!(count(&[BYTES_MAX * 2, 1]), 1);
+    }
 }

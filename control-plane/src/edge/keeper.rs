@@ -39,13 +39,15 @@ pub struct Keeper {
     feeder: Feeder,
     edge: EdgeConfig,
     failures: u32,
+    /// How the feed was when it was last looked at.
+    last: Option<FeedState>,
 }
 
 impl Keeper {
     /// What keeps this server's database and the feed of this edge in agreement.
     #[must_use]
     pub const fn new(app: App, edge: EdgeConfig, feeder: Feeder) -> Self {
-        Self { app, feeder, edge, failures: 0 }
+        Self { app, feeder, edge, failures: 0, last: None }
     }
 
     /// Takes over what the feed knows better, however long it takes to reach it. `false` if the sender of `stopped` is dropped before.
@@ -79,6 +81,8 @@ impl Keeper {
     }
 
     async fn keep(&mut self, mut seen: watch::Receiver<Seen>, mut ahead: mpsc::Receiver<Vec<Ahead>>) {
+        // A closed feed is opened at once: the pump would need a while to notice, if there is nothing to tell.
+        seen.mark_changed();
         loop {
             let done = tokio::select! {
                 Ok(()) = seen.changed() => {
@@ -102,31 +106,30 @@ impl Keeper {
 
     /// Does what the state of the feed asks for.
     async fn look(&mut self, seen: Seen) -> anyhow::Result<()> {
-        let metrics = &self.app.metrics.feed;
-        metrics.lag.set(self.lag().await?);
+        self.app.metrics.feed.lag.set(self.lag().await?);
         let status = match seen {
-            Seen::Nothing => return Ok(()),
-            Seen::Failed(_) => {
-                metrics.show(FeedState::Unreachable);
-                return Ok(());
-            }
-            Seen::Answered(status) => status,
+            Seen::Answered(status) => Some(status),
+            // A feed that refuses changes may still say how it is.
+            Seen::Nothing | Seen::Failed(_) => self.feeder.client().status().await.ok().map(|report| report.status),
         };
-        metrics.show(FeedState::Is(status.state));
+        let state = status.map_or(FeedState::Unreachable, |status| FeedState::Is(status.state));
+        self.app.metrics.feed.show(state);
+        let is_news = self.last.replace(state) != Some(state);
+        let Some(status) = status else { return Ok(()) };
         if self.is_behind(status).await? {
             let restored = self.restorer().catch_up().await?;
             self.report(restored);
         }
         match status.state {
-            State::Open => Ok(()),
-            State::Closed => self.reseed().await,
-            State::Retired => {
+            State::Closed => return self.reseed().await,
+            State::Retired if is_news => {
                 tracing::error!(
                     "the change feed is retired, so the edge accepts no key: deploy a Worker with another feed"
                 );
-                Ok(())
             }
+            State::Retired | State::Open => {}
         }
+        Ok(())
     }
 
     /// Whether the database has not noted that the feed had come so far. Usually somebody else is just about to note it; but

@@ -15,6 +15,7 @@
 //! | [`publishing`] | all that runs beside the server |
 //! | [`publisher`] | flushes while the server runs |
 //! | [`reseal`] | writes every record again before it is too old |
+//! | [`lookup`] | which version of one key the edge has |
 //! | [`sync`] | rebuilds the store |
 //! | [`verify`] | compares it with the database |
 
@@ -25,6 +26,7 @@ pub mod feeder;
 pub mod flush;
 pub mod keeper;
 pub mod kv;
+pub mod lookup;
 pub mod publisher;
 pub mod publishing;
 pub mod pump;
@@ -33,7 +35,7 @@ pub mod reseed;
 pub mod restore;
 pub mod sync;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod verify;
 
 use std::sync::Arc;

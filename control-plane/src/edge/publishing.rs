@@ -6,6 +6,7 @@ use super::{
     feeder::{Ahead, Feeder},
     flush::Flusher,
     keeper::Keeper,
+    lookup::Lookup,
     publisher,
     pump::{self, Pump},
     reseal,
@@ -35,12 +36,12 @@ impl Publishing {
     /// If the edge's settings are wrong.
     pub fn new(config: &Config, app: App) -> anyhow::Result<(App, Self)> {
         // Each task has its own settings, because secrets are never copied.
-        let (Some(for_pump), Some(for_keeper), Some(for_feeder), Some(for_flusher)) =
-            (config.edge()?, config.edge()?, config.edge()?, config.edge()?)
-        else {
+        let each = [config.edge()?, config.edge()?, config.edge()?, config.edge()?, config.edge()?];
+        let [Some(for_lookup), Some(for_pump), Some(for_keeper), Some(for_feeder), Some(for_flusher)] = each else {
             return Ok((app.clone(), Self { app, edge: None }));
         };
-        let (app, pump, ahead) = pump::connect(app, for_pump)?;
+        let lookup = Lookup::new(for_lookup, app.clock.clone())?;
+        let (app, pump, ahead) = pump::connect(app.with_lookup(lookup), for_pump)?;
         let feeder = Feeder::new(for_feeder, app.db.clone(), app.clock.clone())?;
         let keeper = Keeper::new(app.clone(), for_keeper, feeder);
         let flusher = Flusher::new(for_flusher, app.db.clone(), app.clock.clone())?;

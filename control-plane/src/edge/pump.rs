@@ -23,6 +23,8 @@ use crate::{app::App, config::EdgeConfig};
 const LOOK_EACH: Duration = Duration::from_secs(1);
 /// After so many looks in a row without anything to append the feed is asked how it is.
 const LOOKS_BETWEEN_HEARTBEATS: u32 = 3;
+/// The fewest changes that one append may have, however many of them failed.
+const FEWEST: usize = 10;
 /// The pause after a first failure. It doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause: shorter than what a caller waits, so that every wait has several attempts.
@@ -37,6 +39,8 @@ pub struct Pump {
     feeder: Feeder,
     waiters: Waiters,
     failures: u32,
+    /// How many changes one append may have. A line that is too slow for many carries fewer.
+    limit: usize,
     /// Looks since the feed was last spoken to.
     quiet_looks: u32,
 }
@@ -57,7 +61,7 @@ impl Pump {
     /// A pump for those who wait.
     #[must_use]
     pub const fn new(app: App, feeder: Feeder, waiters: Waiters) -> Self {
-        Self { app, feeder, waiters, failures: 0, quiet_looks: 0 }
+        Self { app, feeder, waiters, failures: 0, limit: APPEND_MAX, quiet_looks: 0 }
     }
 
     /// Pumps until the sender of `stopped` is dropped. What is under way then is left as it is: the next process that
@@ -100,11 +104,12 @@ impl Pump {
     /// Appends once. `true` if there may be more to append.
     async fn append(&mut self, look: bool) -> Result<bool, NotFed> {
         let mut subjects = self.waiters.subjects();
-        let room = APPEND_MAX - subjects.len();
-        let mut is_all = true;
+        let mut is_all = subjects.len() <= self.limit;
+        subjects.truncate(self.limit);
+        let room = self.limit - subjects.len();
         if look {
             let found = self.feeder.unfed(room).await?;
-            is_all = found.len() < room;
+            is_all &= found.len() < room;
             let known: HashSet<Subject> = subjects.iter().cloned().collect();
             subjects.extend(found.into_iter().filter(|subject| !known.contains(subject)));
             self.quiet_looks += 1;
@@ -112,15 +117,17 @@ impl Pump {
         if subjects.is_empty() && self.quiet_looks < LOOKS_BETWEEN_HEARTBEATS {
             return Ok(false);
         }
-        let fed = self.feeder.feed(&subjects).await?;
+        let mut fed = self.feeder.feed(&subjects).await?;
+        fed.is_all &= is_all;
         self.quiet_looks = 0;
         let has_news = fed.held.len() > fed.ahead.len();
         if !fed.held.is_empty() {
             tracing::debug!(changes = fed.held.len(), "told the change feed");
+            self.app.metrics.feed.appended.inc_by(fed.held.len() as u64);
             // The store may now be told as well.
             self.app.publisher.notify();
         }
-        let is_all = is_all && fed.is_all;
+        let is_all = fed.is_all;
         self.see(fed);
         // Without any news the same ones would be found again, and again.
         Ok(look && !is_all && has_news)
@@ -140,9 +147,11 @@ impl Pump {
             tracing::info!("the change feed can be told again");
         }
         self.failures = 0;
+        self.limit = (self.limit * 2).min(APPEND_MAX);
     }
 
     fn fail(&mut self, error: &NotFed) -> Duration {
+        self.app.metrics.feed.append_failures.inc();
         if self.failures.is_multiple_of(LOG_EACH) {
             tracing::warn!("the change feed was not told, and will be tried again: {error}");
         }
@@ -150,6 +159,7 @@ impl Pump {
             link.see(Seen::Failed(error.to_string()));
         }
         self.quiet_looks = LOOKS_BETWEEN_HEARTBEATS;
+        self.limit = (self.limit / 2).max(FEWEST);
         let pause = PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(10)));
         self.failures = self.failures.saturating_add(1);
         pause.min(LONGEST_PAUSE)

@@ -306,7 +306,7 @@ impl Restorer<'_> {
     ) -> storage::Result<u64> {
         let now = self.clock.now();
         let mut transaction = self.db.write().await?;
-        let Some(reached) = restore::lock_generation(transaction.conn(), environment).await? else { return Ok(0) };
+        let Some(reached) = restore::generation(transaction.conn(), environment).await? else { return Ok(0) };
         let mut deleted = 0;
         for (slug, generation) in permissions.iter().filter(|(_, generation)| *generation > reached) {
             if let Some(reached) = permissions::delete(transaction.conn(), environment, slug, now).await? {
@@ -314,10 +314,11 @@ impl Restorer<'_> {
                 add_scope(transaction.conn(), &scope, environment, reached, now).await?;
                 deleted += 1;
             }
+            // Before any key, as whoever deletes a permission locks them.
+            restore::raise_generation(transaction.conn(), environment, *generation).await?;
             // A record that was just taken over may hold one that was made and deleted since the backup.
             let changed = api_keys::remove_permission(transaction.conn(), environment, slug, now).await?;
             outbox::add_all(transaction.conn(), Kind::ApiKey, &changed, Route::StoreOnly, now).await?;
-            restore::raise_generation(transaction.conn(), environment, *generation).await?;
         }
         transaction.commit().await?;
         Ok(deleted)
@@ -325,7 +326,7 @@ impl Restorer<'_> {
 
     async fn note(&self, position: Position) -> storage::Result<()> {
         let mut transaction = self.db.write().await?;
-        feed::note_position(transaction.conn(), position).await?;
+        feed::note_position(transaction.conn(), position, None).await?;
         transaction.commit().await
     }
 }

@@ -4,12 +4,14 @@ mod api_keys;
 mod database;
 mod edge_sync;
 mod environments;
+mod feed;
 mod management_keys;
 mod organizations;
 mod outbox;
 mod paging;
 mod permissions;
 mod reseal;
+mod reseed;
 
 use shared::Timestamp;
 

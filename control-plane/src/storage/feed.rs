@@ -158,13 +158,27 @@ pub async fn position(conn: Conn<'_>) -> Result<Option<Position>> {
     }))
 }
 
-/// Notes how far the feed has come. Within an epoch that never goes back, whichever process notes it last.
-pub async fn note_position(conn: Conn<'_>, position: Position) -> Result<()> {
-    const SQL: &str = "INSERT INTO feed_position (only_row, epoch, sequence) VALUES (1, $1, $2)
-        ON CONFLICT (only_row) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence
-        WHERE feed_position.epoch <> excluded.epoch OR feed_position.sequence < excluded.sequence";
-    on_db!(conn, c => sqlx::query(SQL)
-        .bind(i64::from(position.epoch.0))
-        .bind(i64::try_from(position.sequence).unwrap_or(i64::MAX))
-        .execute(c).await.map(drop))
+/// Notes how far the feed has come, beyond how far the caller knew `before` that it had come; `None` if the caller has compared all that
+/// the feed has with the database.
+///
+/// Within an epoch that never goes back, whichever process notes it last. And if the database has noted less than the
+/// caller knew, nothing is noted: either somebody else is about to note it, or the database was restored from a backup, and
+/// what it lacks must not be hidden.
+pub async fn note_position(mut conn: Conn<'_>, position: Position, before: Option<Position>) -> Result<()> {
+    const ADVANCE: &str = "UPDATE feed_position SET epoch = $1, sequence = $2
+        WHERE (epoch = $1 AND sequence < $2 AND sequence >= $3) OR (epoch <> $1 AND $4)";
+    const BEGIN: &str = "INSERT INTO feed_position (only_row, epoch, sequence) VALUES (1, $1, $2) ON CONFLICT DO NOTHING";
+    let same_epoch = before.filter(|before| before.epoch == position.epoch);
+    let number = |sequence| i64::try_from(sequence).unwrap_or(i64::MAX);
+    let (epoch, sequence) = (i64::from(position.epoch.0), number(position.sequence));
+    on_db!(conn.reborrow(), c => sqlx::query(ADVANCE)
+        .bind(epoch)
+        .bind(sequence)
+        .bind(same_epoch.map_or(0, |before| number(before.sequence)))
+        .bind(same_epoch.is_none())
+        .execute(c).await.map(drop))?;
+    if before.is_none() {
+        on_db!(conn, c => sqlx::query(BEGIN).bind(epoch).bind(sequence).execute(c).await.map(drop))?;
+    }
+    Ok(())
 }

@@ -175,10 +175,10 @@ pub async fn organization_below(
     on_db!(conn, c => sqlx::query_scalar(sql).bind(id).bind(generation).fetch_optional(c).await)
 }
 
-/// An environment's generation, locked until the transaction ends.
-pub async fn lock_generation(conn: Conn<'_>, id: &EnvironmentId) -> Result<Option<Version>> {
-    let sql = sql!(conn, "SELECT generation FROM environments WHERE id = $1" (for update));
-    on_db!(conn, c => sqlx::query_scalar(sql).bind(id).fetch_optional(c).await)
+/// An environment's generation.
+pub async fn generation(conn: Conn<'_>, id: &EnvironmentId) -> Result<Option<Version>> {
+    const SQL: &str = "SELECT generation FROM environments WHERE id = $1";
+    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).fetch_optional(c).await)
 }
 
 /// Raises an environment's generation to this one, unless it is beyond it already.

@@ -201,3 +201,9 @@ pub(crate) async fn execute(db: &Db, sql: &'static str) {
     on_db!(transaction.conn(), c => sqlx::query(sql).execute(c).await.map(drop)).unwrap();
     transaction.commit().await.unwrap();
 }
+
+/// When the record that the edge's store holds of each customer's key was sealed, by the names of the keys.
+pub(crate) async fn sealed_at(db: &Db) -> Vec<Option<Timestamp>> {
+    const SQL: &str = "SELECT sealed_at FROM api_keys ORDER BY name";
+    on_db!(db.read().await.unwrap().conn(), c => sqlx::query_scalar(SQL).fetch_all(c).await).unwrap()
+}

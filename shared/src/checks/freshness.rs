@@ -30,6 +30,16 @@ impl Stored for Sample {
         at(self.sealed_at)
     }
 
+    /// Version 99 is a revocation.
+    fn is_final(&self) -> bool {
+        self.version == 99
+    }
+
+    /// Version 50 is a heavy record.
+    fn weight(&self) -> usize {
+        if self.version == 50 { 1_000 } else { 10 }
+    }
+
     /// All depend on one scope, which was in generation 1 when they were sealed.
     fn scopes(&self) -> Vec<(Place, Version)> {
         vec![(SCOPE, Version(1))]
@@ -56,7 +66,9 @@ const fn limits() -> Limits {
     Limits {
         record_age: 5_000,
         records: 2,
+        record_bytes: 200,
         absences: 2,
+        absence_age: 1_000,
         floors: 2,
         question_interval: 100,
         question_burst: 3,
@@ -127,6 +139,15 @@ pub fn records_are_bounded() -> Outcome {
     equal("what was used last", driven.first_step(0, 3), Step::Decide(sample(1)))
 }
 
+pub fn heavy_records_leave_room() -> Outcome {
+    let mut driven = Driven::new();
+    driven.ask(0, 1, CALLER, Some(sample(1)), None);
+    equal("a heavy one", driven.ask(0, 2, CALLER, Some(sample(50)), None), Step::Decide(sample(50)))?;
+    equal("is decided on and not kept", driven.isolate.sizes().1, 0)?;
+    driven.ask(0, 3, CALLER, Some(sample(1)), None);
+    equal("a light one is", driven.isolate.sizes().1, 1)
+}
+
 pub fn absences_are_bounded() -> Outcome {
     let mut driven = Driven::new();
     for key in 1..=3 {
@@ -135,6 +156,16 @@ pub fn absences_are_bounded() -> Outcome {
     equal("how many", driven.isolate.sizes().2, 2)?;
     equal("what was asked for first", driven.first_step(0, 1), Step::AskStore)?;
     equal("what was asked for last", driven.first_step(0, 3), NOT_FOUND)
+}
+
+pub fn absences_are_believed_for_a_while() -> Outcome {
+    let mut driven = Driven::new();
+    driven.ask(0, 1, CALLER, None, None);
+    for now in (0..=1_000).step_by(100) {
+        driven.poll(now, 0, vec![]);
+    }
+    equal("at its end", driven.first_step(1_000, 1), NOT_FOUND)?;
+    equal("after it", driven.first_step(1_001, 1), Step::AskStore)
 }
 
 pub fn questions_are_budgeted_by_caller() -> Outcome {
@@ -227,4 +258,23 @@ pub fn a_revoked_key_is_refused_at_once() -> Outcome {
     driven.poll(1_000, 0, vec![entry(1, place(1), 2, Mark::Revoked)]);
     equal("after", driven.first_step(1_000, 1), Step::Refuse(Reason::Revoked))?;
     equal("without a lease", driven.first_step(2_901, 1), Step::AwaitPoll)
+}
+
+pub fn a_revocation_counts_however_old_it_is() -> Outcome {
+    let mut driven = Driven::new();
+    driven.poll(100_000, 0, vec![]);
+    equal("sealed long ago", driven.ask(100_000, 1, CALLER, Some(sample(99)), None), Step::Decide(sample(99)))
+}
+
+pub fn who_doubts_polls_first() -> Outcome {
+    let mut driven = Driven::new();
+    driven.ask(0, 1, CALLER, Some(sample(1)), None);
+    let under_way = driven.isolate.begin_poll(at(10)).ok_or("no poll began")?;
+    driven.isolate.doubt();
+    let page =
+        Page { epoch: EPOCH, after: 0, up_to: 0, trimmed: 0, complete: true, age_millis: 0, entries: vec![] };
+    equal("what was asked before", driven.isolate.finish_poll(&under_way, &page, at(20)), Polled::Ignored)?;
+    equal("before a poll", driven.first_step(20, 1), Step::AwaitPoll)?;
+    driven.poll(20, 0, vec![]);
+    equal("after it, what was known", driven.first_step(20, 1), Step::Decide(sample(1)))
 }

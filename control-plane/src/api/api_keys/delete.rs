@@ -2,17 +2,18 @@ use axum::{extract::State, http::StatusCode};
 use shared::id::ApiKeyId;
 
 use crate::{
-    api::{Error, access::WriteApiKeys, path::InPath},
+    api::{EdgePending, Error, access::WriteApiKeys, path::InPath},
     app::App,
     edge::{acknowledge::Committed, changes::Subject},
     storage::{api_keys, outbox::Kind},
 };
 
-/// Revoke an API key for ever. The answer comes once the edge has it. If that takes too long the answer is 503, and the
-/// same call, repeated, goes on waiting.
+/// Revoke an API key for ever.
+///
+/// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/api_keys/{id}", tag = "api_keys",
     params(("id" = ApiKeyId, Path)),
-    responses((status = 204, description = "Revoked")))]
+    responses((status = 204, description = "Revoked"), EdgePending))]
 pub async fn delete(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,
@@ -27,6 +28,7 @@ pub async fn delete(
             let pending = api_keys::unacknowledged_revocation(transaction.conn(), &caller.environment, &id).await?;
             let version = pending.filter(|_| app.edge.is_some());
             let version = version.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+            drop(transaction);
             Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
         }
     };

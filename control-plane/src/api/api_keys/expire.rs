@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::ShownApiKey;
 use crate::{
     api::{
-        Error,
+        EdgePending, Error,
         access::WriteApiKeys,
         body::{OptionalJsonBody, or_null},
         path::InPath,
@@ -28,14 +28,16 @@ pub struct ExpireApiKey {
     expires_at: Option<Option<Rfc3339>>,
 }
 
-/// Expire an API key now or later, or take a later expiry back. An expired key is never revived. The answer comes once the
-/// edge has the change. If that takes too long the answer is 503, and the same call, repeated, goes on waiting.
+/// Expire an API key now or later, or take a later expiry back. An expired key is never revived.
+///
+/// It answers once the edge has been told.
 #[utoipa::path(post, path = "/api_keys/{id}/expire", tag = "api_keys",
     params(("id" = ApiKeyId, Path)),
     request_body(content = Option<ExpireApiKey>),
     responses(
         (status = 200, body = ApiKeyObject),
         (status = 409, description = "It has expired already", body = ErrorBody),
+        EdgePending,
     ))]
 pub async fn expire(
     State(app): State<App>,
@@ -60,7 +62,11 @@ pub async fn expire(
     let row = api_keys::get(transaction.conn(), environment, &id).await?;
     let row = row.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
     let committed = match has_expired {
-        true => Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version },
+        true => {
+            // It would hold the row, and on SQLite the file, while this waits.
+            drop(transaction);
+            Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
+        }
         false => app.commit_change(transaction, Kind::ApiKey, id.as_str(), version).await?,
     };
     app.acknowledge(&committed).await?;

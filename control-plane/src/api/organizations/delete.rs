@@ -2,17 +2,18 @@ use axum::{extract::State, http::StatusCode};
 use shared::{feed::Scope, id::OrganizationId};
 
 use crate::{
-    api::{Error, access::WriteOrganizations, path::InPath},
+    api::{EdgePending, Error, access::WriteOrganizations, path::InPath},
     app::App,
     edge::{acknowledge::Committed, changes::Subject},
     storage::{api_keys, feed, organizations},
 };
 
-/// Delete an organization, and revoke every key of it for ever. The answer comes once the edge refuses them. If that takes
-/// too long the answer is 503, and the same call, repeated, goes on waiting.
+/// Delete an organization, and revoke every key of it for ever.
+///
+/// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/organizations/{id}", tag = "organizations",
     params(("id" = OrganizationId, Path)),
-    responses((status = 200, description = "Deleted")))]
+    responses((status = 200, description = "Deleted"), EdgePending))]
 pub async fn delete(
     State(app): State<App>,
     WriteOrganizations(caller): WriteOrganizations,
@@ -32,6 +33,7 @@ pub async fn delete(
             let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
             let version = pending.filter(|_| app.edge.is_some());
             let version = version.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
+            drop(transaction);
             Committed { subject: Subject::Scope(scope.name()), version }
         }
     };

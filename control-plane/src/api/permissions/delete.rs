@@ -3,7 +3,7 @@ use shared::feed::Scope;
 
 use crate::{
     api::{
-        Error,
+        EdgePending, Error,
         access::WritePermissions,
         path::{InPath, PermissionSlug},
     },
@@ -12,11 +12,12 @@ use crate::{
     storage::{api_keys, feed, permissions},
 };
 
-/// Delete a permission, and take it from every key that has it. The answer comes once the edge has done so. If that takes
-/// too long the answer is 503, and the same call, repeated, goes on waiting.
+/// Delete a permission, and take it from every key that has it.
+///
+/// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/authorization/permissions/{slug}", tag = "permissions",
     params(("slug" = String, Path)),
-    responses((status = 204, description = "Deleted")))]
+    responses((status = 204, description = "Deleted"), EdgePending))]
 pub async fn delete(
     State(app): State<App>,
     WritePermissions(caller): WritePermissions,
@@ -35,6 +36,7 @@ pub async fn delete(
             let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
             let version = pending.filter(|_| app.edge.is_some());
             let version = version.ok_or_else(|| Error::not_found("Permission", &slug))?;
+            drop(transaction);
             Committed { subject: Subject::Scope(scope.name()), version }
         }
     };

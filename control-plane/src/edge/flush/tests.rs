@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     edge::testing::{DEADLINE, START, World, Write},
-    storage::testing::{conformance, execute},
+    storage::testing::{conformance, execute, sealed_at},
 };
 
 #[test]
@@ -106,6 +106,25 @@ conformance! {
         assert_eq!(world.backlog().await.depth, 0);
         assert_eq!(world.versions_at_edge().await, world.versions().await);
         assert_eq!(world.versions().await.len(), 3);
+    }
+
+    async fn keys_remember_when_the_record_in_the_store_was_sealed(db: Db) {
+        let world = World::new(db).await;
+        let sealed = async || sealed_at(&world.db).await;
+        world.create_key("one").await;
+        world.create_key("two").await;
+        assert_eq!(sealed().await, [None, None]);
+        let under_way = UnderWay::start(&world, world.flusher()).await;
+        world.advance(Duration::from_secs(3));
+        let failed = under_way.write.pairs[0].key.clone();
+        under_way.end(|write| write.answer_ok(&[&failed])).await;
+        assert_eq!(sealed().await.iter().flatten().collect::<Vec<_>>(), [&START], "when it was read, and one only");
+        world.advance(RETRY_PAIR);
+        let again = after(START, Duration::from_secs(8));
+        UnderWay::start(&world, world.flusher()).await.end(|write| write.answer_ok(&[])).await;
+        let mut all = sealed().await;
+        all.sort();
+        assert_eq!(all, [Some(START), Some(again)]);
     }
 
     async fn what_was_refused_waits_as_long_as_kv_asks_for(db: Db) {

@@ -89,7 +89,7 @@ conformance! {
         world.feed.set_mood(Mood::Well);
         eventually("what was created is in the feed", async || {
             let mut reader = world.db.read().await.unwrap();
-            outbox::is_fed(reader.conn(), waiting.as_str(), shared::record::Version(i64::MAX)).await.unwrap()
+            outbox::unfed_of(reader.conn(), &[waiting.as_str()]).await.unwrap().is_empty()
         }).await;
         assert!(is_revoked(&world, "key").await);
         assert_eq!(process.app.metrics.feed.drift.get(), 1);
@@ -123,6 +123,15 @@ conformance! {
         eventually("it is fed", async || shows(&process.app, "latchkey_feed_state{state=\"open\"} 1")).await;
         world.feed.lose_everything();
         eventually("it is open again", async || world.feed.is_open() && world.feed.entries().len() == 1).await;
+        process.stop().await;
+    }
+
+    async fn a_retired_feed_is_shown_as_what_it_is(db: Db) {
+        let world = World::new(db).await;
+        let process = Process::start(&world);
+        world.feed_client().retire().await.unwrap();
+        world.create_key_for_feed("key").await;
+        eventually("it is shown", async || shows(&process.app, "latchkey_feed_state{state=\"retired\"} 1")).await;
         process.stop().await;
     }
 

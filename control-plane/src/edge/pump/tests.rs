@@ -1,6 +1,9 @@
 use std::future::Future;
 
-use shared::{feed::Mark, record::Version};
+use shared::{
+    feed::{Mark, State, wire::WireChange},
+    record::Version,
+};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -12,7 +15,7 @@ use crate::{
     storage::{
         Db, api_keys, edge_sync,
         outbox::{self, Kind},
-        testing::conformance,
+        testing::{conformance, execute},
     },
 };
 
@@ -129,5 +132,102 @@ conformance! {
         let mut reader = next.app.db.read().await.unwrap();
         eventually("and noted", async || outbox::unfed(world.db.read().await.unwrap().conn(), 9).await.unwrap().is_empty()).await;
         assert!(outbox::is_fed(reader.conn(), id.as_str(), revoked.version).await.unwrap());
+    }
+
+    async fn an_idle_pump_asks_how_the_feed_is_and_notices_when_it_lost_something(db: Db) {
+        let world = World::new(db).await;
+        let id = world.create_key_for_feed("key").await;
+        let before = world.feed.snapshot();
+        let process = Process::start(&world, PATIENT);
+        let revoked = process.revoke(&world, &id).await;
+        process.app.acknowledge(&revoked).await.unwrap();
+        let mut seen = process.app.edge.as_ref().unwrap().watch();
+        let is_open = |seen: &Seen| matches!(seen, Seen::Answered(status) if status.state == State::Open);
+        assert!(is_open(&seen.borrow_and_update()));
+        let calls = world.feed.calls();
+        eventually("it asks", async || world.feed.calls() > calls + 1).await;
+        assert!(is_open(&seen.borrow_and_update()));
+        world.feed.roll_back(before);
+        assert!(world.feed.is_open(), "the feed itself does not know");
+        eventually("it is told", async || !world.feed.is_open()).await;
+        eventually("and so are we", async || !is_open(&seen.borrow())).await;
+        world.feed.set_mood(Mood::Failing);
+        eventually("failures are seen", async || matches!(*seen.borrow(), Seen::Failed(_))).await;
+    }
+
+    async fn a_feed_that_lost_everything_is_seen_to_be_closed_and_goes_on_taking_changes(db: Db) {
+        let world = World::new(db).await;
+        let id = world.create_key_for_feed("key").await;
+        let process = Process::start(&world, PATIENT);
+        world.feed_all().await;
+        world.feed.lose_everything();
+        let revoked = process.revoke(&world, &id).await;
+        process.app.acknowledge(&revoked).await.unwrap();
+        assert_eq!(fed(&world, &id).await, Some((Mark::Revoked, revoked.version)));
+        let seen = process.app.edge.as_ref().unwrap().watch();
+        assert!(matches!(*seen.borrow(), Seen::Answered(status) if status.state == State::Closed));
+    }
+
+    async fn after_failures_it_appends_little_and_then_more_and_forgets_nobody(db: Db) {
+        let world = World::new(db).await;
+        execute(&world.db, "DELETE FROM outbox").await;
+        let mut changes = vec![];
+        for number in 0..35 {
+            let id = world.create_key_for_feed(&number.to_string()).await;
+            let version = world.change_key_for_feed(&id).await;
+            changes.push(Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version });
+        }
+        let (app, ends) = world.linked_app(PATIENT);
+        let mut pump = Pump::new(app.clone(), world.feeder(), ends.waiters);
+        world.feed.set_mood(Mood::Failing);
+        let before = world.feed.appends().len();
+        let pauses = [pump.turn(true).await, pump.turn(true).await, pump.turn(true).await];
+        assert_eq!(pauses.map(|pause| pause.as_millis()), [100, 200, 400]);
+        for _ in 0..9 {
+            assert!(pump.turn(true).await <= LONGEST_PAUSE);
+        }
+        assert_eq!(pump.limit, FEWEST);
+        world.feed.set_mood(Mood::Well);
+        let waits = futures::future::join_all(changes.iter().map(|change| app.acknowledge(change)));
+        let pumping = async {
+            sleep(Duration::from_millis(50)).await;
+            assert_eq!(pump.turn(true).await, Duration::ZERO);
+        };
+        let (told, ()) = tokio::join!(waits, pumping);
+        assert!(told.iter().all(Result::is_ok));
+        assert_eq!(world.feed.appends()[before..], [10, 20, 5]);
+    }
+
+    async fn what_was_noted_of_the_feed_outlasts_the_process(db: Db) {
+        let world = World::new(db).await;
+        let before = world.feed.snapshot();
+        world.create_key_for_feed("key").await;
+        world.feed_all().await;
+        world.feed.roll_back(before);
+        world.feeder().feed(&[]).await.unwrap();
+        assert!(!world.feed.is_open(), "another process knew how far it had come");
+    }
+
+    async fn a_database_that_is_older_than_the_feed_revives_nothing(db: Db) {
+        let world = World::new(db).await;
+        let id = world.create_key_for_feed("key").await;
+        world.feed_all().await;
+        let name = name_of(&world, &id).await;
+        let version = Version(world.clock.now().as_millis() + 5);
+        let changed_at = world.clock.now();
+        let tombstone = WireChange { name: name.clone(), version, mark: Mark::Revoked, changed_at, sealed: None };
+        world.feed.append(vec![tombstone]);
+        world.change_key_for_feed(&id).await;
+        let mut feeder = world.feeder();
+        for _ in 0..2 {
+            let unfed = feeder.unfed(9).await.unwrap();
+            assert_eq!(unfed, [Subject::Key(Kind::ApiKey, id.to_string())]);
+            let fed = feeder.feed(&unfed).await.unwrap();
+            assert_eq!(fed.ahead.len(), 1);
+            assert_eq!((fed.ahead[0].name.as_str(), fed.ahead[0].held.revoked), (name.as_str(), true));
+        }
+        assert_eq!(self::fed(&world, &id).await, Some((Mark::Revoked, version)));
+        world.flusher().flush().await.unwrap();
+        assert!(world.versions_at_edge().await.is_empty(), "nor does the store hear of it");
     }
 }

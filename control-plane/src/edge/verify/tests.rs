@@ -37,6 +37,13 @@ conformance! {
         assert!(report.is_clean());
     }
 
+    /// Their records are older than the environment's last generation, and nothing is wrong with that.
+    async fn keys_without_a_permission_that_is_deleted_are_not_stale(db: Db) {
+        let (world, _) = published(db, &["one", "two"]).await;
+        execute(&world.db, "UPDATE environments SET generation = generation + 1").await;
+        assert!(compare(&world).await.is_clean());
+    }
+
     async fn more_than_a_page_is_compared(db: Db) {
         let world = World::new(db).await;
         for number in 0..kv::GET_LIMIT + 20 {

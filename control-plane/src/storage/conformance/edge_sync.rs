@@ -26,6 +26,38 @@ conformance! {
         assert_eq!(ask!(db, edge_sync::after, Kind::ApiKey, id.as_str(), 10, START), []);
     }
 
+    async fn keys_remember_their_change_and_who_was_told_and_what_was_sealed(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &[], START).await;
+        let of = async || {
+            let key = ask!(db, api_keys::get, &tenant.environment, &id).unwrap();
+            (key.changed_at, key.acknowledged)
+        };
+        assert_eq!(of().await, (None, true), "nobody waits for a creation");
+        let later = START.plus_millis(9);
+        change!(db, edge_sync::note_change, Kind::ApiKey, id.as_str(), false, later);
+        assert_eq!(of().await, (Some(later), false));
+        let version = Version::first(START);
+        change!(db, edge_sync::note_acknowledged, Kind::ApiKey, id.as_str(), Version(version.0 - 1));
+        assert_eq!(of().await, (Some(later), false), "they were told of an older one");
+        change!(db, edge_sync::note_acknowledged, Kind::ApiKey, id.as_str(), version);
+        assert_eq!(of().await, (Some(later), true));
+        change!(db, edge_sync::note_change, Kind::ManagementKey, tenant.creator.as_str(), false, later);
+        let change = ask!(db, edge_sync::by_ids, Kind::ManagementKey, &[tenant.creator.as_str(), id.as_str()], START);
+        assert_eq!(change.iter().map(|entry| entry.changed_at).collect::<Vec<_>>(), [Some(later)]);
+        change!(db, edge_sync::note_acknowledged, Kind::ManagementKey, tenant.creator.as_str(), version);
+
+        let both = [id.as_str(), tenant.creator.as_str()];
+        change!(db, edge_sync::note_sealed, &both, later);
+        change!(db, edge_sync::note_sealed, &both[..1], START);
+        for table in ["api_keys", "management_keys"] {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT sealed_at FROM {table}"));
+            let sealed_at: Timestamp =
+                on_db!(db.read().await.unwrap().conn(), c => sqlx::query_scalar(sql).fetch_one(c).await).unwrap();
+            assert_eq!(sealed_at, later, "{table}: the greatest wins");
+        }
+    }
+
     async fn a_damaged_digest_has_no_place(db: Db) {
         let tenant = Tenant::new(&db, START).await;
         tenant.api_key(&db, "key", &[], START).await;

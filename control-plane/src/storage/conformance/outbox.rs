@@ -1,11 +1,14 @@
 use std::time::Duration;
 
-use shared::record::Version;
+use shared::{
+    feed::{Epoch, Position},
+    record::Version,
+};
 use sqlx::FromRow;
 
 use super::*;
 use crate::storage::{
-    self, Db, api_keys, environments,
+    self, Db, api_keys, environments, feed,
     outbox::{self, Backlog, Changed, Claim, Fate, Kind, Route},
     testing::{self, Tenant, conformance},
 };
@@ -58,6 +61,41 @@ conformance! {
         assert_eq!((rows[0].version, rows[0].next_attempt_at), (Version(7), at(10)), "an older version changes nothing");
         assert_eq!((rows[1].key_id.as_str(), rows[1].version), ("b", Version(1)));
         change!(db, outbox::add_all, Kind::ApiKey, &[], Route::StoreOnly, at(30));
+    }
+
+    async fn what_must_be_fed_first_is_claimed_only_then(db: Db) {
+        let feed_first = async |id: &str, version| {
+            change!(db, outbox::add, Kind::ApiKey, id, Version(version), Route::FeedFirst, at(0));
+        };
+        let unfed = async || ask!(db, outbox::unfed, 9).into_iter().map(|row| row.key_id).collect::<Vec<_>>();
+        let fed = |id: &str, version| Changed { id: id.to_owned(), version: Version(version) };
+        feed_first("a", 3).await;
+        add(&db, "b", 3, at(0)).await;
+        assert_eq!(unfed().await, ["a"]);
+        assert_eq!(ask!(db, outbox::unfed_of, &["a", "b", "c"]), ["a"]);
+        assert_eq!(ask!(db, outbox::backlog, at(0)), Backlog { depth: 2, due: 1, oldest: Some(at(0)) });
+        assert_eq!(change!(db, outbox::claim, claim(1, 0), at(0), 9), 1);
+        change!(db, outbox::note_fed, &[fed("a", 2), fed("b", 9), fed("unheard of", 1)]);
+        assert_eq!(unfed().await, ["a"], "the feed has an older version");
+        change!(db, outbox::note_fed, &[fed("a", 3)]);
+        change!(db, outbox::note_fed, &[fed("a", 2)]);
+        assert!(unfed().await.is_empty() && ask!(db, outbox::is_fed, "a", Version(3)));
+        assert_eq!(change!(db, outbox::claim, claim(2, 0), at(0), 9), 2);
+        // Once it has to go to the feed, it has to until it is gone.
+        add(&db, "a", 4, at(0)).await;
+        assert_eq!(unfed().await, ["a"]);
+        assert!(ask!(db, outbox::is_fed, "a", Version(3)) && !ask!(db, outbox::is_fed, "a", Version(4)));
+        assert!(ask!(db, outbox::is_fed, "b", Version(9)), "nothing of it must be fed");
+        feed_first("b", 10).await;
+        assert_eq!(unfed().await, ["a", "b"]);
+    }
+
+    async fn without_an_edge_only_what_an_earlier_one_must_be_told_stays(db: Db) {
+        change!(db, outbox::add, Kind::ApiKey, "a", Version(1), Route::FeedFirst, at(0));
+        add(&db, "b", 1, at(0)).await;
+        change!(db, feed::note_position, Position { epoch: Epoch(1), sequence: 1 }, None);
+        assert_eq!(change!(db, outbox::clear), 1);
+        assert_eq!(ask!(db, outbox::waiting, &["a", "b"]), ["a"]);
     }
 
     async fn a_change_and_its_row_are_committed_together_or_not_at_all(db: Db) {

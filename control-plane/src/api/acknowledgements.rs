@@ -1,0 +1,229 @@
+//! What callers are told while the edge does not have their change yet, on the real routes: with a stand-in for the
+//! Worker that can fail, and the pump of each process.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::feed::{Mark, Scope};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::testing::{Server, id_of, ids_of};
+use crate::{
+    app::App,
+    edge::{
+        pump::Pump,
+        testing::{DEADLINE, World, feed::Mood},
+    },
+    storage::{
+        Db,
+        testing::{conformance, very_many_keys},
+    },
+};
+
+/// How long these servers wait for the edge.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// A server with its pump.
+struct Process {
+    server: Server,
+    app: App,
+    pump: JoinHandle<()>,
+    _stop: watch::Sender<()>,
+}
+
+impl Process {
+    async fn start(world: &World, patience: Duration) -> Self {
+        let (app, ends) = world.linked_app(patience);
+        let (stop, stopped) = watch::channel(());
+        let pump = tokio::spawn(Pump::new(app.clone(), world.feeder(), ends.waiters).run(stopped));
+        Self { server: Server::of(app.clone()).await, app, pump, _stop: stop }
+    }
+}
+
+/// Repeats a call, as callers do who are told to, until its answer is another one than "not yet".
+async fn repeat(call: impl AsyncFn() -> super::testing::Reply) -> super::testing::Reply {
+    let repeated = async {
+        loop {
+            let reply = call().await;
+            if reply.status != 503 {
+                return reply;
+            }
+            assert_eq!(reply.error(503), "edge_propagation_pending");
+        }
+    };
+    tokio::time::timeout(DEADLINE, repeated).await.expect("it succeeds some time")
+}
+
+conformance! {
+    async fn a_deletion_succeeds_once_the_feed_has_it_and_is_not_found_later(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, PATIENCE).await;
+        let organization = server.organization().await;
+        let key = server.api_key(&organization, json!({"name": "k"})).await;
+        let path = format!("/api_keys/{}", id_of(&key));
+        world.feed.set_mood(Mood::Failing);
+        for _ in 0..2 {
+            assert_eq!(server.delete(&path).await.error(503), "edge_propagation_pending");
+        }
+        assert_eq!(server.validate(key["value"].as_str().unwrap()).await["code"], "revoked", "it is done");
+        let keys = format!("/organizations/{organization}/api_keys");
+        assert_eq!(server.get(&keys).await.expect(200)["data"], json!([]));
+        let listed = server.get(&format!("{keys}?include=revoked")).await.expect(200);
+        assert_eq!(ids_of(&listed), [id_of(&key)]);
+        assert_eq!(listed["data"][0]["propagating"], true);
+        assert!(listed["data"][0]["revoked_at"].is_string());
+
+        world.feed.set_mood(Mood::Well);
+        repeat(async || server.delete(&path).await).await.expect(204);
+        assert!(world.feed.entries().iter().any(|entry| entry.mark == Mark::Revoked));
+        assert_eq!(server.delete(&path).await.error(404), "entity_not_found");
+        let listed = server.get(&format!("{keys}?include=revoked")).await.expect(200);
+        assert!(listed["data"][0].get("propagating").is_none());
+        assert_eq!(server.get(&format!("{keys}?include=everything")).await.fields(), ["include"]);
+    }
+
+    async fn an_expiry_succeeds_once_the_feed_has_it_and_is_a_conflict_later(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, PATIENCE).await;
+        let key = server.api_key(&server.organization().await, json!({"name": "k"})).await;
+        let path = format!("/api_keys/{}/expire", id_of(&key));
+        world.feed.set_mood(Mood::Failing);
+        for _ in 0..2 {
+            assert_eq!(server.post(&path, json!({})).await.error(503), "edge_propagation_pending");
+        }
+        for later in [json!(null), json!("2099-01-01T00:00:00Z")] {
+            let revival = server.post(&path, json!({"expires_at": later})).await;
+            assert_eq!(revival.error(409), "api_key_already_expired");
+        }
+        world.feed.set_mood(Mood::Well);
+        let expired = repeat(async || server.post(&path, json!({})).await).await.expect(200);
+        assert_eq!(expired["id"], key["id"]);
+        assert_eq!(server.post(&path, json!({})).await.error(409), "api_key_already_expired");
+    }
+
+    async fn deleting_an_organization_or_a_permission_waits_for_its_one_entry(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, app, .. } = &Process::start(&world, PATIENCE).await;
+        server.permissions(&["a"]).await;
+        let organization = server.organization().await;
+        let key = server.api_key(&organization, json!({"name": "k", "permissions": ["a"]})).await;
+        world.feed.set_mood(Mood::Failing);
+        let permission = "/authorization/permissions/a";
+        let organization = format!("/organizations/{organization}");
+        for path in [permission, &organization] {
+            for _ in 0..2 {
+                assert_eq!(server.delete(path).await.error(503), "edge_propagation_pending");
+            }
+        }
+        world.feed.set_mood(Mood::Well);
+        repeat(async || server.delete(permission).await).await.expect(204);
+        repeat(async || server.delete(&organization).await).await.expect(200);
+        let entries = world.feed.entries();
+        assert_eq!(entries.iter().filter(|entry| matches!(entry.mark, Mark::Scope(_))).count(), 2);
+        for path in [permission, &organization] {
+            assert_eq!(server.delete(path).await.error(404), "entity_not_found");
+        }
+        assert!(app.edge.is_some() && key["id"].is_string());
+    }
+
+    async fn a_permission_that_is_made_again_can_be_deleted_again(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, Duration::from_secs(30)).await;
+        let name = Scope::Permission(&server.environment, "a").name();
+        let mut generations = vec![];
+        for _ in 0..2 {
+            server.permissions(&["a"]).await;
+            server.delete("/authorization/permissions/a").await.expect(204);
+            generations.push(world.feed.entry(&name).unwrap().version);
+        }
+        assert!(generations[0] < generations[1], "records in between are not subject to the first");
+    }
+
+    async fn a_creation_succeeds_without_the_feed_too(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, PATIENCE).await;
+        world.feed.set_mood(Mood::Hanging);
+        let key = server.api_key(&server.organization().await, json!({"name": "k"})).await;
+        assert!(server.validate(key["value"].as_str().unwrap()).await["api_key"].is_object());
+        world.feed.set_mood(Mood::Well);
+    }
+
+    /// One process cannot reach the feed; another one does it for both, and each finds out from the database.
+    async fn another_process_may_have_told_the_feed(db: Db) {
+        let world = World::new(db).await;
+        let cut_off = Process::start(&world, Duration::from_secs(30)).await;
+        cut_off.pump.abort();
+        let _other = Process::start(&world, PATIENCE).await;
+        let key = cut_off.server.api_key(&cut_off.server.organization().await, json!({"name": "k"})).await;
+        cut_off.server.delete(&format!("/api_keys/{}", id_of(&key))).await.expect(204);
+        assert!(world.feed.entries().iter().any(|entry| entry.mark == Mark::Revoked));
+    }
+
+    /// Two processes, and each changes keys, tells the feed and the store, all at once.
+    async fn many_changes_at_once_all_succeed(db: Db) {
+        let world = World::new(db).await;
+        let patience = Duration::from_secs(30);
+        let processes = [Process::start(&world, patience).await, Process::start(&world, patience).await];
+        let first = &processes[0].server;
+        let second = processes[1].server.of_environment(&first.environment).await;
+        first.permissions(&["a", "b"]).await;
+        let (organization, doomed) = (first.organization().await, first.organization().await);
+        let mut keys = vec![];
+        for number in 0..24 {
+            let of = if number % 3 == 0 { &doomed } else { &organization };
+            keys.push(id_of(&first.api_key(of, json!({"name": "k", "permissions": ["a", "b"]})).await));
+        }
+        let one_key = async |number: usize| {
+            let server = if number.is_multiple_of(2) { first } else { &second };
+            match number % 3 {
+                // Its organization may be gone already.
+                0 => {
+                    let reply = server.delete(&format!("/api_keys/{}", keys[number])).await;
+                    assert!([204, 404].contains(&reply.status), "{reply:?}");
+                }
+                1 => drop(server.post(&format!("/api_keys/{}/expire", keys[number]), json!({})).await.expect(200)),
+                _ => drop(server.delete(&format!("/api_keys/{}", keys[number])).await.expect(204)),
+            }
+        };
+        let flush = async {
+            for _ in 0..10 {
+                world.flusher().flush().await.unwrap();
+            }
+        };
+        let doomed = format!("/organizations/{doomed}");
+        let (_, (), gone, a, b) = tokio::join!(
+            futures::future::join_all((0..keys.len()).map(one_key)),
+            flush,
+            first.delete(&doomed),
+            second.delete("/authorization/permissions/a"),
+            first.delete("/authorization/permissions/b"),
+        );
+        gone.expect(200);
+        a.expect(204);
+        b.expect(204);
+        world.feed_all().await;
+        while world.backlog().await.due > 0 {
+            world.flusher().flush().await.unwrap();
+        }
+        assert_eq!(world.backlog().await.depth, 0);
+        assert_eq!(world.versions_at_edge().await, world.versions().await);
+    }
+
+    /// The feed has one entry for all of them, and nobody waits until they are in the store.
+    async fn a_hundred_thousand_keys_of_an_organization_are_one_entry(db: Db) {
+        const KEYS: i64 = 100_000;
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, Duration::from_secs(30)).await;
+        very_many_keys(&world.db, &world.tenant, KEYS).await;
+        let organization = &world.tenant.organization;
+        let before = world.feed.appends();
+        let server = server.of_environment(&world.tenant.environment).await;
+        world.feed_all().await;
+        server.delete(&format!("/organizations/{organization}")).await.expect(200);
+        assert!(world.feed.entry(&Scope::Organization(organization).name()).is_some());
+        assert!(world.backlog().await.depth >= KEYS, "they wait for the store");
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let appended: usize = world.feed.appends()[before.len()..].iter().sum();
+        assert!(appended < 10, "the scope, and the key of this test's caller: {appended}");
+    }
+}
