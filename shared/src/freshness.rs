@@ -648,9 +648,12 @@ impl<R: Stored> Isolate<R> {
 
     /// Whether this caller has a question left. Each question costs it an interval; what it saves up is bounded.
     fn may_ask(&mut self, caller: Place, now: Timestamp) -> bool {
-        let whole_at = self.questions.remove(&caller).map_or(now, |whole_at| whole_at.max(now));
+        let savings = self.limits.question_interval * self.limits.question_burst;
+        // However the clock is turned, it is whole again when all that can be saved up has been saved up.
+        let latest = now.plus_millis(savings);
+        let whole_at = self.questions.remove(&caller).map_or(now, |whole_at| whole_at.clamp(now, latest));
         let after = whole_at.plus_millis(self.limits.question_interval);
-        let may = after.as_millis() - now.as_millis() <= self.limits.question_interval * self.limits.question_burst;
+        let may = after <= latest;
         self.questions.insert(caller, if may { after } else { whole_at });
         bound(&mut self.questions, self.limits.absences);
         may

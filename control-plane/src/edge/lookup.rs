@@ -12,12 +12,7 @@ use std::{
     time::Duration,
 };
 
-use shared::{
-    Timestamp,
-    digest::KvKey,
-    record::Version,
-    seal::EdgeSecrets,
-};
+use shared::{Timestamp, digest::KvKey, record::Version, seal::EdgeSecrets};
 use tokio::time::timeout;
 
 use super::{feed::FeedClient, kv::Kv};
@@ -146,10 +141,7 @@ mod tests {
     use super::*;
     use crate::{
         edge::testing::{World, feed::Mood},
-        storage::{
-            Db, api_keys,
-            testing::conformance,
-        },
+        storage::{Db, api_keys, testing::conformance},
     };
 
     fn at(millis: i64) -> Timestamp {

@@ -167,7 +167,8 @@ pub async fn position(conn: Conn<'_>) -> Result<Option<Position>> {
 pub async fn note_position(mut conn: Conn<'_>, position: Position, before: Option<Position>) -> Result<()> {
     const ADVANCE: &str = "UPDATE feed_position SET epoch = $1, sequence = $2
         WHERE (epoch = $1 AND sequence < $2 AND sequence >= $3) OR (epoch <> $1 AND $4)";
-    const BEGIN: &str = "INSERT INTO feed_position (only_row, epoch, sequence) VALUES (1, $1, $2) ON CONFLICT DO NOTHING";
+    const BEGIN: &str =
+        "INSERT INTO feed_position (only_row, epoch, sequence) VALUES (1, $1, $2) ON CONFLICT DO NOTHING";
     let same_epoch = before.filter(|before| before.epoch == position.epoch);
     let number = |sequence| i64::try_from(sequence).unwrap_or(i64::MAX);
     let (epoch, sequence) = (i64::from(position.epoch.0), number(position.sequence));

@@ -271,8 +271,7 @@ pub fn who_doubts_polls_first() -> Outcome {
     driven.ask(0, 1, CALLER, Some(sample(1)), None);
     let under_way = driven.isolate.begin_poll(at(10)).ok_or("no poll began")?;
     driven.isolate.doubt();
-    let page =
-        Page { epoch: EPOCH, after: 0, up_to: 0, trimmed: 0, complete: true, age_millis: 0, entries: vec![] };
+    let page = Page { epoch: EPOCH, after: 0, up_to: 0, trimmed: 0, complete: true, age_millis: 0, entries: vec![] };
     equal("what was asked before", driven.isolate.finish_poll(&under_way, &page, at(20)), Polled::Ignored)?;
     equal("before a poll", driven.first_step(20, 1), Step::AwaitPoll)?;
     driven.poll(20, 0, vec![]);
