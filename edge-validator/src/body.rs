@@ -1,9 +1,9 @@
-//! Reading the body of a validation, and no more than that.
+//! Reading a request's body, and no more of it than is wanted.
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use shared::{error::ApiError, validation::BODY_LIMIT};
+use shared::error::ApiError;
 use worker::Request;
 
 use crate::{failure::Failure, wait::within};
@@ -12,19 +12,19 @@ use crate::{failure::Failure, wait::within};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The body. One that is too long is given up as soon as that is known.
-pub async fn read(request: &mut Request) -> Result<Vec<u8>, Failure> {
+pub async fn read(request: &mut Request, limit: usize) -> Result<Vec<u8>, Failure> {
     let declared = request.headers().get("content-length")?.and_then(|length| length.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > BODY_LIMIT) {
-        return Err(ApiError::too_large(BODY_LIMIT).into());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(ApiError::too_large(limit).into());
     }
-    let body = within(PATIENCE, read_to_limit(request)).await;
+    let body = within(PATIENCE, read_to_limit(request, limit)).await;
     body.unwrap_or_else(
         || Err(ApiError::new(408, "request_timeout", "The request body did not arrive in time.").into()),
     )
 }
 
 /// Counts what comes instead of trusting what was declared.
-async fn read_to_limit(request: &mut Request) -> Result<Vec<u8>, Failure> {
+async fn read_to_limit(request: &mut Request, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     if request.inner().body().is_none() {
         return Ok(body);
@@ -32,8 +32,8 @@ async fn read_to_limit(request: &mut Request) -> Result<Vec<u8>, Failure> {
     let mut chunks = request.stream()?;
     while let Some(chunk) = chunks.next().await {
         body.extend(chunk?);
-        if body.len() > BODY_LIMIT {
-            return Err(ApiError::too_large(BODY_LIMIT).into());
+        if body.len() > limit {
+            return Err(ApiError::too_large(limit).into());
         }
     }
     Ok(body)

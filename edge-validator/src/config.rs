@@ -2,13 +2,21 @@
 
 use std::{cell::OnceCell, rc::Rc};
 
-use shared::{error::ApiError, seal::EdgeSecrets};
-use worker::{Env, KvStore, Method, Request, console_error};
+use shared::{
+    error::ApiError,
+    freshness::{LEASE_MILLIS, Limits},
+    seal::EdgeSecrets,
+};
+use worker::{Env, KvStore, Method, ObjectNamespace, Request, console_error};
 
 use crate::failure::Failure;
 
 const SECRET: &str = "LATCHKEY_EDGE_SECRET";
 const STORE: &str = "KEYS";
+const FEED: &str = "FEED";
+const LEASE: &str = "LEASE_MS";
+/// The leases that make sense, in milliseconds: shorter ones are spent on the way to the feed and back.
+const LEASES: std::ops::RangeInclusive<i64> = 500..=60_000;
 const CONTROL_PLANE: &str = "CONTROL_PLANE_URL";
 
 /// The bindings of this Worker. What is missing is missing only for the routes that need it.
@@ -18,11 +26,16 @@ pub struct Config {
 }
 
 /// What the routes that the edge answers by itself need.
+#[derive(Clone)]
 pub struct Edge {
     /// Opens the records and admits the control plane.
-    pub secrets: EdgeSecrets,
+    pub secrets: Rc<EdgeSecrets>,
     /// Where the records are.
     pub store: KvStore,
+    /// Where the change feed is.
+    pub feed: ObjectNamespace,
+    /// How long a lease lasts, among others.
+    pub limits: Limits,
 }
 
 thread_local! {
@@ -50,8 +63,9 @@ impl Config {
     pub fn edge(&self) -> Result<&Edge, Failure> {
         self.edge.as_ref().ok_or_else(|| {
             let message = format!(
-                "This Worker is not configured to validate keys. Bind the KV namespace `{STORE}` and set the secret \
-                 `{SECRET}` to that of the control plane; the Worker's log names which of them is missing."
+                "This Worker is not configured to validate keys. Bind the KV namespace `{STORE}` and the \
+                 Durable Object `{FEED}`, and set the secret `{SECRET}` to that of the control plane; the Worker's log \
+                 names which of them is missing."
             );
             ApiError::new(503, "edge_not_configured", message).into()
         })
@@ -72,8 +86,18 @@ impl Edge {
         let secret = env.secret(SECRET).map_err(|_| format!("the secret {SECRET} is not set"))?;
         let secrets = EdgeSecrets::parse(&secret.to_string()).map_err(|bad| format!("{SECRET} is refused: {bad}"))?;
         let store = env.kv(STORE).map_err(|_| format!("the KV namespace {STORE} is not bound"))?;
-        Ok(Self { secrets, store })
+        let feed = env.durable_object(FEED).map_err(|_| format!("the Durable Object {FEED} is not bound"))?;
+        let lease = env.var(LEASE).ok().map(|lease| lease.to_string());
+        let limits = Limits::with_lease(lease_millis(lease.as_deref())?);
+        Ok(Self { secrets: Rc::new(secrets), store, feed, limits })
     }
+}
+
+/// How long a lease lasts: what is configured, if anything is.
+fn lease_millis(setting: Option<&str>) -> Result<i64, String> {
+    let Some(setting) = setting else { return Ok(LEASE_MILLIS) };
+    let lease = setting.parse().ok().filter(|lease| LEASES.contains(lease));
+    lease.ok_or_else(|| format!("{LEASE} must be between {} and {} milliseconds", LEASES.start(), LEASES.end()))
 }
 
 /// A URL that a path can be appended to as text.
@@ -87,7 +111,16 @@ fn base_url(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::base_url;
+    use super::{base_url, lease_millis};
+
+    #[test]
+    fn a_lease_is_a_number_within_bounds() {
+        assert_eq!(lease_millis(None), Ok(2_000));
+        assert_eq!(lease_millis(Some("500")), Ok(500));
+        for bad in ["", "0", "499", "60001", "2s", "-1", "1e3"] {
+            assert!(lease_millis(Some(bad)).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_base_url_can_have_a_path_appended() {

@@ -9,7 +9,11 @@ use serde::Serialize;
 pub struct Counters {
     /// Reads of KV, be they of keys or of management keys.
     pub kv_reads: u64,
-    /// Records that were found in KV and refused, because we did not seal them, or not for that place.
+    /// Questions to the feed for the record of one key.
+    pub feed_reads: u64,
+    /// Polls of the feed.
+    pub polls: u64,
+    /// Records that were found and refused, because we did not seal them, or not for that place.
     pub rejected_records: u64,
     /// Keys that were refused for their shape, without a look-up.
     pub refused_unseen: u64,
@@ -18,8 +22,9 @@ pub struct Counters {
 }
 
 thread_local! {
-    static COUNTERS: Cell<Counters> =
-        const { Cell::new(Counters { kv_reads: 0, rejected_records: 0, refused_unseen: 0, validations: 0 }) };
+    static COUNTERS: Cell<Counters> = const {
+        Cell::new(Counters { kv_reads: 0, feed_reads: 0, polls: 0, rejected_records: 0, refused_unseen: 0, validations: 0 })
+    };
 }
 
 /// Changes the counters.
@@ -44,6 +49,9 @@ mod tests {
         count(|counters| counters.kv_reads += 1);
         count(|counters| counters.refused_unseen += 1);
         let json = serde_json::to_string(&current()).unwrap();
-        assert_eq!(json, r#"{"kv_reads":2,"rejected_records":0,"refused_unseen":1,"validations":0}"#);
+        assert_eq!(
+            json,
+            r#"{"kv_reads":2,"feed_reads":0,"polls":0,"rejected_records":0,"refused_unseen":1,"validations":0}"#
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What a request can fail with, and the answer to that.
 
+use std::cell::Cell;
+
 use shared::error::ApiError;
 use worker::{Response, console_error};
 
@@ -22,10 +24,19 @@ impl Failure {
     pub fn into_response(self) -> worker::Result<Response> {
         let response = response::json(self.error.status, self.error.to_json())?;
         if self.passing {
-            response.headers().set("retry-after", "1")?;
+            response.headers().set("retry-after", &retry_after().to_string())?;
         }
         Ok(response)
     }
+}
+
+/// One to three seconds in turn, so that those who were refused together do not come back together.
+fn retry_after() -> u8 {
+    thread_local! {
+        static LAST: Cell<u8> = const { Cell::new(0) };
+    }
+    LAST.set(LAST.get() % 3 + 1);
+    LAST.get()
 }
 
 impl From<ApiError> for Failure {

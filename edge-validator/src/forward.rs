@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use shared::error::ApiError;
-use worker::{Error, Fetch, Headers, Request, Response, console_error, wasm_bindgen::JsCast, web_sys};
+use worker::{Error, Fetch, Headers, Method, Request, Response, console_error, wasm_bindgen::JsCast, web_sys};
 
-use crate::{config::Config, failure::Failure, wait::within};
+use crate::{config::Config, failure::Failure, isolate, wait::within};
 
 /// How long the control plane may take to begin its answer. Its own time-outs are far below.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,11 +16,21 @@ pub async fn answer(request: &Request, config: &Config) -> Result<Response, Fail
     let forwarded = readdressed(request, &target(config.control_plane()?, &url))?;
     introduce(forwarded.headers(), &url)?;
     match within(PATIENCE, Fetch::Request(forwarded).send()).await {
-        Some(Ok(response)) if !is_no_answer(response.status_code()) => Ok(response),
+        Some(Ok(response)) if !is_no_answer(response.status_code()) => {
+            if is_change(&request.method(), response.status_code()) {
+                config.edge().into_iter().for_each(isolate::heard_of_a_change);
+            }
+            Ok(response)
+        }
         Some(Ok(response)) => Err(unreachable(&format!("status {}", response.status_code()))),
         Some(Err(cause)) => Err(unreachable(&cause.to_string())),
         None => Err(unreachable(&format!("nothing came within {} s", PATIENCE.as_secs()))),
     }
+}
+
+/// Whether the control plane has changed something, and said so.
+const fn is_change(method: &Method, status: u16) -> bool {
+    !matches!(method, Method::Get | Method::Head | Method::Options) && matches!(status, 200..=299)
 }
 
 /// The same request to another URL: method, headers and the unread body. Redirects are the client's to follow, as

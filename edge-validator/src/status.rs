@@ -1,36 +1,46 @@
-//! `GET /_edge/status`: the counters of this isolate.
+//! `GET /_edge/status`: what this isolate has done, and how much it knows.
 
-use shared::error::ApiError;
-use worker::{Request, Response};
+use serde::Serialize;
+use worker::Response;
 
-use crate::{config::Config, counters, failure::Failure, response};
+use crate::{
+    config::Edge,
+    counters::{self, Counters},
+    failure::Failure,
+    isolate, response,
+};
 
-/// Answers whoever holds the edge secret, which is the control plane.
-pub fn answer(request: &Request, config: &Config) -> Result<Response, Failure> {
-    let authorization = request.headers().get("authorization")?;
-    let token = authorization.as_deref().and_then(bearer).unwrap_or_default();
-    if !config.edge()?.secrets.admits(token) {
-        return Err(ApiError::new(401, "unauthorized", "This route is for the control plane.").into());
-    }
-    let counters = serde_json::to_string(&counters::current()).map_err(worker::Error::from)?;
-    Ok(response::json(200, counters)?)
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    counters: Counters,
+    floors: usize,
+    records: usize,
+    absences: usize,
+    resets: u64,
+    /// Null without a lease.
+    age_ms: Option<i64>,
+    lease_ms: i64,
+    /// What the Wasm instance takes, in bytes. It never shrinks.
+    memory: usize,
 }
 
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// Answers the control plane.
+pub fn answer(edge: &Edge) -> Result<Response, Failure> {
+    let (floors, records, absences, resets, age_ms) = isolate::sizes(edge);
+    let counters = counters::current();
+    let lease_ms = edge.limits.lease;
+    let status = Status { counters, floors, records, absences, resets, age_ms, lease_ms, memory: memory() };
+    Ok(response::json(200, serde_json::to_string(&status).map_err(worker::Error::from)?)?)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::bearer;
+#[cfg(target_family = "wasm")]
+fn memory() -> usize {
+    const PAGE: usize = 65_536;
+    core::arch::wasm32::memory_size::<0>() * PAGE
+}
 
-    #[test]
-    fn a_bearer_token_is_read_and_nothing_else() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer("bearer  abc "), Some("abc"));
-        for other in ["", "abc", "Basic abc", "Bearerabc"] {
-            assert_eq!(bearer(other), None, "{other}");
-        }
-    }
+#[cfg(not(target_family = "wasm"))]
+const fn memory() -> usize {
+    0
 }

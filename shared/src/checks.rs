@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 mod arbitrary;
 mod caller;
 mod decide;
+mod feed;
+mod freshness;
 mod id;
 mod json;
 mod key;
@@ -77,6 +79,16 @@ checks! {
         any_body_can_be_read errors_do_not_repeat_the_key an_answer_is_one_of_two_shapes
     }
     caller { golden_headers golden_authorized golden_scopes }
+    feed {
+        golden_pages what_is_encoded_is_decoded a_cut_page_is_noticed a_longer_page_is_noticed
+        any_bytes_can_be_read_as_a_page another_version_of_a_page_is_not_read an_unknown_mark_is_not_read
+    }
+    freshness {
+        records_are_bounded heavy_records_leave_room absences_are_bounded absences_are_believed_for_a_while questions_are_budgeted_by_caller callers_are_bounded
+        too_many_floors_are_refused a_creation_clears_an_absence a_change_clears_an_absence
+        trimmed_floors_are_forgotten what_is_too_old_is_not_decided_on a_scope_narrows_records
+        a_revoked_key_is_refused_at_once a_revocation_counts_however_old_it_is who_doubts_polls_first
+    }
 }
 
 /// Enough natively to find what is rare; fewer in the Worker runtime, which is there to differ and not to search.

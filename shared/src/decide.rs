@@ -41,7 +41,8 @@ pub fn decide(record: &Record, request: &Request<'_>, now: Timestamp) -> Result<
     refuse_if(record.revoked.is_some(), Reason::Revoked)?;
     refuse_if(record.disabled, Reason::Disabled)?;
     refuse_if(record.not_before.is_some_and(|start| now < start), Reason::NotYetValid)?;
-    refuse_if(record.expires_at.is_some_and(|end| now >= end), Reason::Expired)?;
+    // A key that was made to expire at once has expired, though the clock here may be behind the one that said so.
+    refuse_if(record.expires_at.is_some_and(|end| now >= end || record.updated_at >= end), Reason::Expired)?;
     let Grant::ApiKey(key) = &record.grant else {
         return Ok(());
     };

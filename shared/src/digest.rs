@@ -79,6 +79,12 @@ impl KvKey {
         Digest::parse(name.strip_prefix(Self::MANAGEMENT_KEYS)?)
     }
 
+    /// What the change feed calls it.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::of(&self.0)
+    }
+
     /// The name itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -108,11 +114,23 @@ impl Place {
         place.copy_from_slice(&digest[..16]);
         Self(place)
     }
+
+    /// The place that was written as this text, if it was one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
 }
 
 /// Base64url without padding: 22 characters.
-impl fmt::Debug for Place {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

@@ -13,6 +13,7 @@
 //! | what supersedes a change inherits how long it stays | a change that leaves early takes an earlier narrowing with it |
 //! | only the low end is trimmed, and `trimmed` says up to where | an isolate that was away misses a change |
 //! | a new feed, or one that lost something, is *closed* until it was re-seeded | isolates trust a feed that knows nothing |
+//! | only the life that was re-seeded is opened | isolates trust a feed that was lost again meanwhile |
 //! | a retired feed answers no poll | isolates of an older deployment trust a feed that hears of nothing any more |
 
 use std::collections::BTreeSet;
@@ -34,9 +35,24 @@ pub const RECORD_AGE_MILLIS: i64 = 7 * 24 * HOUR;
 /// How long a change stays in the feed: until every record from before it is too old to be decided on, and an hour more
 /// for the difference of clocks and for transactions under way.
 pub const KEPT_MILLIS: i64 = RECORD_AGE_MILLIS + HOUR;
-/// How long a creation stays: longer than KV caches that there was no such key (a minute), and than the publisher takes
-/// to repeat what failed (a minute).
-pub const CREATION_KEPT_MILLIS: i64 = 10 * 60 * 1000;
+/// How long a creation stays: longer than the Worker lets KV cache that there was no such key (ten minutes), and than the
+/// publisher takes to repeat what failed (a minute).
+pub const CREATION_KEPT_MILLIS: i64 = HOUR;
+
+/// How long entries stay at least, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// A change.
+    pub change: i64,
+    /// A creation.
+    pub creation: i64,
+}
+
+impl Kept {
+    /// What the product promises.
+    pub const PRODUCT: Self = Self { change: KEPT_MILLIS, creation: CREATION_KEPT_MILLIS };
+}
+
 /// The most entries. It bounds the memory of an isolate too, which holds one floor for each change.
 pub const ENTRIES_MAX: u64 = 400_000;
 /// The most changes in one append.
@@ -90,7 +106,8 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
-    /// There is a new key.
+    /// There is a new key. Only the state that it was created with may be marked so: of what was ever changed, isolates
+    /// have to be told that there was something older.
     Created,
     /// The key has this version now; older records of it are void.
     Changed,
@@ -154,6 +171,9 @@ pub struct Entry<B> {
     /// What the rules need not know: the name and the sealed record.
     pub body: B,
 }
+
+/// The entry of a place, if there is one, and where the feed stood then.
+pub type Found<B> = (Position, Option<Entry<B>>);
 
 /// A change to be appended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -246,11 +266,11 @@ pub struct Rules {
     pub revoked_is_final: bool,
     pub changes_are_kept: bool,
     pub kept_is_inherited: bool,
-    pub restart_below_trimmed: bool,
     pub lower_head_closes: bool,
     pub new_feed_is_closed: bool,
     pub retired_refuses: bool,
     pub complete_is_the_end: bool,
+    pub open_names_epoch: bool,
 }
 
 impl Rules {
@@ -260,11 +280,11 @@ impl Rules {
         revoked_is_final: true,
         changes_are_kept: true,
         kept_is_inherited: true,
-        restart_below_trimmed: true,
         lower_head_closes: true,
         new_feed_is_closed: true,
         retired_refuses: true,
         complete_is_the_end: true,
+        open_names_epoch: true,
     };
 }
 
@@ -300,6 +320,7 @@ pub trait Store {
 pub struct Feed<'a, S> {
     store: &'a mut S,
     rules: Rules,
+    kept: Kept,
     /// A number that no life of the feed has had, in case it has to begin another one.
     fresh: Epoch,
 }
@@ -307,7 +328,20 @@ pub struct Feed<'a, S> {
 impl<'a, S: Store> Feed<'a, S> {
     /// The feed in this store.
     pub const fn new(store: &'a mut S, fresh: Epoch, rules: Rules) -> Self {
-        Self { store, rules, fresh }
+        Self { store, rules, kept: Kept::PRODUCT, fresh }
+    }
+
+    /// With other times, for worlds in which a week is too long.
+    #[must_use]
+    pub const fn keeping(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
+    }
+
+    /// Its entries.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        self.store
     }
 
     /// What it knows of itself. A feed that was never written begins its first life here, closed.
@@ -367,14 +401,15 @@ impl<'a, S: Store> Feed<'a, S> {
 
     fn append_one(&mut self, head: &mut Sequence, change: Change<S::Body>) -> Result<Held, S::Error> {
         let there = self.store.entry(change.place)?;
-        let kept = if change.mark == Mark::Created { CREATION_KEPT_MILLIS } else { KEPT_MILLIS };
+        let kept = if change.mark == Mark::Created { self.kept.creation } else { self.kept.change };
         let mut kept_until = change.changed_at.plus_millis(if self.rules.changes_are_kept { kept } else { 0 });
         let mut mark = change.mark;
         if let Some(there) = there {
             let (is_newer, is_same) = (change.version > there.version, change.version == there.version);
             let was_revoked = there.mark == Mark::Revoked;
             let is_revoked = mark == Mark::Revoked;
-            let is_late = !is_newer && self.rules.newest_wins && !(is_revoked && !was_revoked);
+            let is_newly_revoked = is_revoked && !was_revoked;
+            let is_late = self.rules.newest_wins && !is_newer && !is_newly_revoked;
             let would_revive = was_revoked && !is_revoked && self.rules.revoked_is_final;
             if is_late || would_revive {
                 // The same again, from a publisher that repeats itself, or sealed with another secret. It is no news.
@@ -413,8 +448,8 @@ impl<'a, S: Store> Feed<'a, S> {
             self.begin_anew(status)?;
             return Err(Refusal::Closed.into());
         }
-        let is_gap = |after: Sequence| after < trimmed && self.rules.restart_below_trimmed;
-        let after = asked.filter(|asked| *asked <= head && !is_gap(*asked)).unwrap_or(0);
+        // Who is behind what was trimmed learns that from the page, and forgets what it knows.
+        let after = asked.filter(|asked| *asked <= head).unwrap_or(0);
         let entries = self.store.after(after, limit)?;
         let is_full = entries.len() >= limit;
         let up_to = entries.last().filter(|_| is_full).map_or(head, |last| last.sequence);
@@ -426,7 +461,7 @@ impl<'a, S: Store> Feed<'a, S> {
     ///
     /// # Errors
     /// If the feed grants no lease, or the store fails.
-    pub fn entry(&mut self, place: Place) -> Result<(Position, Option<Entry<S::Body>>), S::Error> {
+    pub fn entry(&mut self, place: Place) -> Result<Found<S::Body>, S::Error> {
         let Status { epoch, head, .. } = self.granting()?;
         Ok((Position { epoch, sequence: head }, self.store.entry(place)?))
     }
@@ -449,7 +484,7 @@ impl<'a, S: Store> Feed<'a, S> {
         if status.state == State::Retired {
             return Err(Refusal::Retired.into());
         }
-        if status.epoch != epoch {
+        if status.epoch != epoch && self.rules.open_names_epoch {
             return Err(Refusal::AnotherEpoch.into());
         }
         let status = Status { state: State::Open, ..status };

@@ -19,7 +19,7 @@
 //!      ──► Decide, Refuse, Unknown: decide now, without awaiting
 //! ```
 
-use std::{collections::BTreeMap, hash::Hash};
+use std::{collections::BTreeMap, hash::Hash, rc::Rc};
 
 use hashlink::LinkedHashMap;
 
@@ -44,6 +44,10 @@ pub trait Stored: Clone {
     fn version(&self) -> Version;
     /// When it was made from the database.
     fn sealed_at(&self) -> Timestamp;
+    /// Whether it can never be accepted again, and so is as good as new however old it is.
+    fn is_final(&self) -> bool;
+    /// How many bytes it takes, roughly.
+    fn weight(&self) -> usize;
     /// The scopes that it depends on, and the generation of each when it was made.
     fn scopes(&self) -> Vec<(Place, Version)>;
     /// Subjects it to what became of one of its scopes.
@@ -61,10 +65,14 @@ pub struct Limits {
     pub poll: i64,
     /// R: from which age on a record is not decided on.
     pub record_age: i64,
-    /// The most decoded records.
+    /// The most decoded records, …
     pub records: usize,
+    /// … and the most bytes that they take together, roughly.
+    pub record_bytes: usize,
     /// The most keys that are known not to exist.
     pub absences: usize,
+    /// For how long that is believed: KV may have said so only because it did not know better yet.
+    pub absence_age: i64,
     /// The most floors and scopes.
     pub floors: usize,
     /// How long an isolate that has too many of them refuses to work before it tries again.
@@ -85,7 +93,9 @@ impl Limits {
             poll: 1_000,
             record_age: feed::RECORD_AGE_MILLIS,
             records: 10_000,
+            record_bytes: 32_000_000,
             absences: 10_000,
+            absence_age: 60_000,
             floors: 500_000,
             overflow_pause: 60_000,
             question_interval: 20,
@@ -106,7 +116,7 @@ pub struct Rules {
     pub age_is_subtracted: bool,
     /// An answer counts only for the epoch, the life and the cursor that it was asked with.
     pub answer_fits_question: bool,
-    /// Another epoch, or a page that begins anew, voids everything that is known.
+    /// Another epoch, a page that begins anew, or a gap before it voids everything that is known.
     pub reset_on_discontinuity: bool,
     /// A look-up that began before a reset begins anew.
     pub straddling_is_discarded: bool,
@@ -114,8 +124,8 @@ pub struct Rules {
     pub recheck_after_wait: bool,
     /// A floor removes the older record from the cache.
     pub floor_removes_older: bool,
-    /// A record goes into the cache only if it is above its floor.
-    pub insert_checks_floor: bool,
+    /// A record is decided on only if it is not below its floor.
+    pub floor_is_needed: bool,
     /// A record that was sealed too long ago is not decided on.
     pub record_age_is_checked: bool,
     /// A backward step of the clock ends the lease.
@@ -128,6 +138,10 @@ pub struct Rules {
     pub lease_is_needed: bool,
     /// A key is noted as absent only if nothing newer than the feed's answer is known.
     pub absence_is_current: bool,
+    /// Absences that were noted under a lease that ended since are void: creations leave the feed without a trace.
+    pub lapse_voids_absences: bool,
+    /// A floor that left the feed is forgotten only when all that is still in the feed is known.
+    pub forgets_when_complete: bool,
 }
 
 impl Rules {
@@ -141,13 +155,15 @@ impl Rules {
         straddling_is_discarded: true,
         recheck_after_wait: true,
         floor_removes_older: true,
-        insert_checks_floor: true,
+        floor_is_needed: true,
         record_age_is_checked: true,
         clock_step_ends_lease: true,
         scopes_apply: true,
         scope_removes_lower: true,
         lease_is_needed: true,
         absence_is_current: true,
+        lapse_voids_absences: true,
+        forgets_when_complete: true,
     };
 }
 
@@ -172,6 +188,60 @@ struct ScopeFloor {
 struct Cached<R> {
     record: R,
     scopes: Box<[(Place, Version)]>,
+    weight: usize,
+}
+
+/// The decoded records that were used most recently.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Cache<R> {
+    records: LinkedHashMap<Place, Cached<R>, PlaceHash>,
+    weight: usize,
+}
+
+impl<R: Stored> Cache<R> {
+    fn new() -> Self {
+        Self { records: LinkedHashMap::default(), weight: 0 }
+    }
+
+    /// The record, which is the most recently used one now.
+    fn used(&mut self, place: Place) -> Option<&R> {
+        self.records.to_back(&place).map(|cached| &cached.record)
+    }
+
+    fn insert(&mut self, place: Place, record: R, scopes: Vec<(Place, Version)>, limits: &Limits) {
+        let weight = record.weight() + scopes.len() * size_of::<(Place, Version)>();
+        self.remove_if(place, |_| true);
+        self.weight += weight;
+        self.records.insert(place, Cached { record, scopes: scopes.into(), weight });
+        while self.records.len() > limits.records || self.weight > limits.record_bytes {
+            let Some((_, oldest)) = self.records.pop_front() else { break };
+            self.weight -= oldest.weight;
+        }
+    }
+
+    fn remove_if(&mut self, place: Place, condition: impl Fn(&R) -> bool) {
+        if self.records.get(&place).is_some_and(|cached| condition(&cached.record))
+            && let Some(removed) = self.records.remove(&place)
+        {
+            self.weight -= removed.weight;
+        }
+    }
+
+    /// Removes those that depend on this scope in a generation before this one.
+    fn remove_below(&mut self, scope: Place, generation: Version) {
+        let depends = |(of, sealed_in): &(Place, Version)| *of == scope && *sealed_in < generation;
+        let Self { records, weight } = self;
+        records.retain(|_, cached| {
+            let stays = !cached.scopes.iter().any(depends);
+            *weight -= if stays { 0 } else { cached.weight };
+            stays
+        });
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.weight = 0;
+    }
 }
 
 /// A poll that is under way.
@@ -288,7 +358,7 @@ pub enum Unknown {
 pub struct Isolate<R> {
     limits: Limits,
     rules: Rules,
-    /// Goes up with every reset.
+    /// Goes up with every reset, and when the clock goes back.
     life: u64,
     epoch: Option<Epoch>,
     cursor: Sequence,
@@ -300,8 +370,9 @@ pub struct Isolate<R> {
     polling: Option<(u64, Timestamp)>,
     floors: BTreeMap<Place, Floor>,
     scopes: BTreeMap<Place, ScopeFloor>,
-    records: LinkedHashMap<Place, Cached<R>, PlaceHash>,
-    absent: LinkedHashMap<Place, (), PlaceHash>,
+    records: Cache<R>,
+    /// The keys that do not exist, and since when that is known.
+    absent: LinkedHashMap<Place, Timestamp, PlaceHash>,
     /// For each caller, when its allowance of questions will be whole again.
     questions: LinkedHashMap<Place, Timestamp, PlaceHash>,
 }
@@ -324,7 +395,7 @@ impl<R: Stored> Isolate<R> {
             polling: None,
             floors: BTreeMap::new(),
             scopes: BTreeMap::new(),
-            records: LinkedHashMap::default(),
+            records: Cache::new(),
             absent: LinkedHashMap::default(),
             questions: LinkedHashMap::default(),
         }
@@ -333,21 +404,31 @@ impl<R: Stored> Isolate<R> {
     /// What it is able to do now.
     pub fn lease(&mut self, now: Timestamp) -> Lease {
         self.watch_clock(now);
-        let Some(start) = self.lease_start else { return Lease::None };
-        let age = now.as_millis() - start.as_millis();
-        if age > self.limits.lease - self.limits.margin {
-            return Lease::None;
-        }
+        let Some(age) = self.lease_age(now) else { return Lease::None };
         Lease::Held { age, poll_is_due: age >= self.limits.lease / 2 && !self.is_polling(now) }
     }
 
-    /// The clock of a Worker can be set back, and there is no other. What was measured with it then means nothing.
+    /// How old the lease is, if it has not ended.
+    fn lease_age(&self, now: Timestamp) -> Option<i64> {
+        let age = now.as_millis() - self.lease_start?.as_millis();
+        (age <= self.limits.lease - self.limits.margin).then_some(age)
+    }
+
+    /// The clock of a Worker can be set back, and there is no other. What was measured with it then means nothing; nor
+    /// does the moment when a poll was sent that is still under way, even when the clock has come that far again.
     fn watch_clock(&mut self, now: Timestamp) {
         if self.rules.clock_step_ends_lease && self.last_now.is_some_and(|last| now < last) {
-            self.lease_start = None;
-            self.polling = None;
+            self.doubt();
         }
         self.last_now = Some(now);
+    }
+
+    /// Ends the lease, and lets nothing count that is under way: whoever decides next has polled after this moment. For
+    /// whoever knows that there was a change just now, and wants to see it at once.
+    pub fn doubt(&mut self) {
+        self.lease_start = None;
+        self.polling = None;
+        self.life += 1;
     }
 
     fn is_polling(&self, now: Timestamp) -> bool {
@@ -363,8 +444,7 @@ impl<R: Stored> Isolate<R> {
         }
         self.polls += 1;
         self.polling = Some((self.polls, now.plus_millis(self.limits.poll)));
-        let position = self.epoch.map(|epoch| Position { epoch, sequence: self.cursor });
-        Some(Poll { number: self.polls, life: self.life, position, sent: now })
+        Some(Poll { number: self.polls, life: self.life, position: self.position(), sent: now })
     }
 
     /// Notes that a poll was not answered.
@@ -377,14 +457,14 @@ impl<R: Stored> Isolate<R> {
     /// Takes in the answer to a poll.
     pub fn finish_poll(&mut self, poll: &Poll, page: &Page, now: Timestamp) -> Polled {
         self.watch_clock(now);
-        let clock_fits = now >= poll.sent || !self.rules.clock_step_ends_lease;
         self.abandon_poll(poll);
-        let position = self.epoch.map(|epoch| Position { epoch, sequence: self.cursor });
-        let fits = poll.life == self.life && poll.position == position;
-        if !clock_fits || (!fits && self.rules.answer_fits_question) {
+        let fits = poll.life == self.life && poll.position == self.position();
+        if !fits && self.rules.answer_fits_question {
             return Polled::Ignored;
         }
-        let goes_on = self.epoch == Some(page.epoch) && page.after == self.cursor;
+        // What was trimmed beyond the cursor may be something that was never seen.
+        let misses_nothing = page.after == self.cursor && page.trimmed <= self.cursor;
+        let goes_on = self.epoch == Some(page.epoch) && misses_nothing;
         if !goes_on && self.rules.reset_on_discontinuity {
             self.reset();
         }
@@ -393,7 +473,10 @@ impl<R: Stored> Isolate<R> {
             self.take_in(entry);
         }
         self.cursor = page.up_to;
-        self.forget_trimmed(page.trimmed);
+        // What superseded a floor may be on a page that is still to come.
+        if page.complete || !self.rules.forgets_when_complete {
+            self.forget_trimmed(page.trimmed);
+        }
         if self.floors.len() + self.scopes.len() > self.limits.floors {
             self.reset();
             self.overflow_until = Some(now.plus_millis(self.limits.overflow_pause));
@@ -401,6 +484,9 @@ impl<R: Stored> Isolate<R> {
         }
         if !page.complete && self.rules.complete_page_renews {
             return Polled::More;
+        }
+        if self.lease_age(now).is_none() && self.rules.lapse_voids_absences {
+            self.absent.clear();
         }
         let measured_from = if self.rules.lease_from_sending { poll.sent } else { now };
         let age = if self.rules.age_is_subtracted { page.age_millis.max(0) } else { 0 };
@@ -430,16 +516,14 @@ impl<R: Stored> Isolate<R> {
             Mark::Changed | Mark::Revoked => {
                 let revoked = *mark == Mark::Revoked;
                 self.floors.insert(place, Floor { version, revoked, sequence });
-                let is_older = |cached: &Cached<R>| revoked || cached.record.version() < version;
-                if self.rules.floor_removes_older && self.records.get(&place).is_some_and(is_older) {
-                    self.records.remove(&place);
+                if self.rules.floor_removes_older {
+                    self.records.remove_if(place, |record| revoked || record.version() < version);
                 }
             }
             Mark::Scope(effect) => {
                 self.scopes.insert(place, ScopeFloor { generation: version, effect: effect.clone(), sequence });
                 if self.rules.scope_removes_lower {
-                    let depends = |(scope, generation): &(Place, Version)| *scope == place && *generation < version;
-                    self.records.retain(|_, cached| !cached.scopes.iter().any(depends));
+                    self.records.remove_below(place, version);
                 }
             }
         }
@@ -481,11 +565,12 @@ impl<R: Stored> Isolate<R> {
         if let Some(record) = self.cached(look_up.place, now) {
             return Step::Decide(record);
         }
-        let floor = self.floors.get(&look_up.place).copied().filter(|_| must_check);
+        let must_be_above = must_check && self.rules.floor_is_needed;
+        let floor = self.floors.get(&look_up.place).copied().filter(|_| must_be_above);
         if floor.is_some_and(|floor| floor.revoked) {
             return Step::Refuse(Reason::Revoked);
         }
-        if look_up.best.is_none() && self.absent.contains_key(&look_up.place) {
+        if look_up.best.is_none() && self.is_absent(look_up.place, now) {
             return Step::Refuse(Reason::NotFound);
         }
         let is_current = |record: &R| floor.is_none_or(|floor| record.version() >= floor.version);
@@ -497,16 +582,20 @@ impl<R: Stored> Isolate<R> {
     }
 
     fn cached(&mut self, place: Place, now: Timestamp) -> Option<R> {
-        let cached = self.records.to_back(&place)?.record.clone();
+        let cached = self.records.used(place)?.clone();
         self.is_believable(&cached, now).then_some(cached)
+    }
+
+    fn is_absent(&self, place: Place, now: Timestamp) -> bool {
+        self.absent.get(&place).is_some_and(|since| now.as_millis() - since.as_millis() <= self.limits.absence_age)
     }
 
     fn is_believable(&self, record: &R, now: Timestamp) -> bool {
         let age = now.as_millis() - record.sealed_at().as_millis();
-        age <= self.limits.record_age || !self.rules.record_age_is_checked
+        record.is_final() || age <= self.limits.record_age || !self.rules.record_age_is_checked
     }
 
-    /// Keeps a record, subjected to what became of its scopes since it was sealed.
+    /// Keeps a record that is not below its floor, subjected to what became of its scopes since it was sealed.
     fn insert(&mut self, place: Place, mut record: R) -> R {
         let scopes = record.scopes();
         for (scope, generation) in &scopes {
@@ -515,13 +604,8 @@ impl<R: Stored> Isolate<R> {
                 record.subject_to(*scope, &floor.effect);
             }
         }
-        let floor = self.floors.get(&place);
-        let is_older = floor.is_some_and(|floor| floor.revoked || record.version() < floor.version);
-        if !is_older || !self.rules.insert_checks_floor {
-            self.absent.remove(&place);
-            self.records.insert(place, Cached { record: record.clone(), scopes: scopes.into() });
-            bound(&mut self.records, self.limits.records);
-        }
+        self.absent.remove(&place);
+        self.records.insert(place, record.clone(), scopes, &self.limits);
         record
     }
 
@@ -549,7 +633,7 @@ impl<R: Stored> Isolate<R> {
             FeedSays::Nothing(_) if look_up.store == Store::Failed => Step::Unknown(Unknown::StoreFailed),
             FeedSays::Nothing(head) => {
                 if head >= self.cursor || !self.rules.absence_is_current {
-                    self.absent.insert(look_up.place, ());
+                    self.absent.insert(look_up.place, now);
                     bound(&mut self.absent, self.limits.absences);
                 }
                 Step::Refuse(Reason::NotFound)
@@ -564,9 +648,12 @@ impl<R: Stored> Isolate<R> {
 
     /// Whether this caller has a question left. Each question costs it an interval; what it saves up is bounded.
     fn may_ask(&mut self, caller: Place, now: Timestamp) -> bool {
-        let whole_at = self.questions.remove(&caller).map_or(now, |whole_at| whole_at.max(now));
+        let savings = self.limits.question_interval * self.limits.question_burst;
+        // However the clock is turned, it is whole again when all that can be saved up has been saved up.
+        let latest = now.plus_millis(savings);
+        let whole_at = self.questions.remove(&caller).map_or(now, |whole_at| whole_at.clamp(now, latest));
         let after = whole_at.plus_millis(self.limits.question_interval);
-        let may = after.as_millis() - now.as_millis() <= self.limits.question_interval * self.limits.question_burst;
+        let may = after <= latest;
         self.questions.insert(caller, if may { after } else { whole_at });
         bound(&mut self.questions, self.limits.absences);
         may
@@ -596,13 +683,45 @@ impl<R: Stored> Isolate<R> {
     /// How many floors and scopes, records and absences it holds.
     #[must_use]
     pub fn sizes(&self) -> (usize, usize, usize) {
-        (self.floors.len() + self.scopes.len(), self.records.len(), self.absent.len())
+        (self.floors.len() + self.scopes.len(), self.records.records.len(), self.absent.len())
     }
 
-    /// How often it forgot everything.
+    /// How far it has come in the feed.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.epoch.map(|epoch| Position { epoch, sequence: self.cursor })
+    }
+
+    /// How often it forgot everything, or had reason to doubt what it knew.
     #[must_use]
     pub const fn resets(&self) -> u64 {
         self.life
+    }
+}
+
+impl<R: Stored> Stored for Rc<R> {
+    fn version(&self) -> Version {
+        (**self).version()
+    }
+
+    fn sealed_at(&self) -> Timestamp {
+        (**self).sealed_at()
+    }
+
+    fn is_final(&self) -> bool {
+        (**self).is_final()
+    }
+
+    fn weight(&self) -> usize {
+        (**self).weight()
+    }
+
+    fn scopes(&self) -> Vec<(Place, Version)> {
+        (**self).scopes()
+    }
+
+    fn subject_to(&mut self, scope: Place, effect: &Effect) {
+        Self::make_mut(self).subject_to(scope, effect);
     }
 }
 

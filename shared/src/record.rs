@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
+    digest::Place,
+    feed::{Effect, Scope},
+    freshness::Stored,
     id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, UserId},
     key::Prefix,
 };
@@ -163,6 +166,72 @@ pub struct Generations {
 impl Generations {
     fn is_initial(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl Owner {
+    /// The organization in which the key is.
+    #[must_use]
+    pub const fn organization(&self) -> &OrganizationId {
+        match self {
+            Self::Organization { id } => id,
+            Self::User { organization_id, .. } => organization_id,
+        }
+    }
+}
+
+impl Stored for Record {
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn sealed_at(&self) -> Timestamp {
+        self.sealed_at
+    }
+
+    fn is_final(&self) -> bool {
+        self.revoked.is_some()
+    }
+
+    fn weight(&self) -> usize {
+        /// What a small piece of memory costs besides what is in it.
+        const PIECE: usize = 48;
+        let text = |text: &String| PIECE + text.len();
+        let of_grant: usize = match &self.grant {
+            Grant::ApiKey(key) => {
+                let lists = key.permissions.iter().chain(&key.resources).map(text).sum::<usize>();
+                let metadata = key.metadata.iter().map(|(name, value)| text(name) + text(value)).sum::<usize>();
+                lists + metadata + key.ip_allow_list.len() * PIECE
+            }
+            Grant::ManagementKey(key) => key.scopes.iter().map(text).sum::<usize>() + key.prefixes.len() * 2 * PIECE,
+        };
+        size_of::<Self>() + 6 * PIECE + text(&self.name) + text(&self.obfuscated_value) + of_grant
+    }
+
+    fn scopes(&self) -> Vec<(Place, Version)> {
+        let Grant::ApiKey(key) = &self.grant else { return vec![] };
+        let organization = Scope::Organization(key.owner.organization()).place();
+        let mut scopes = vec![(organization, Version(self.generations.organization))];
+        let generation = Version(self.generations.environment);
+        let permission = |slug: &String| (Scope::Permission(&self.environment, slug).place(), generation);
+        scopes.extend(key.permissions.iter().map(permission));
+        scopes
+    }
+
+    fn subject_to(&mut self, scope: Place, effect: &Effect) {
+        let Grant::ApiKey(key) = &mut self.grant else { return };
+        if scope != Scope::Organization(key.owner.organization()).place() {
+            // A permission is taken away, whatever is said of it.
+            key.permissions.retain(|slug| scope != Scope::Permission(&self.environment, slug).place());
+            return;
+        }
+        match effect {
+            Effect::Revoke => {
+                self.revoked = Some(Revoked { at: self.updated_at, reason: "organization_deleted".to_owned() });
+            }
+            Effect::Disable => self.disabled = true,
+            Effect::AllowOnly(allowed) => key.permissions.retain(|slug| allowed.contains(slug)),
+        }
     }
 }
 

@@ -10,13 +10,15 @@
 //! | [`http`], [`calls`] | asking them |
 //! | [`process`], [`processes`] | children that never outlive a test |
 //! | [`wait`] | the one way to wait: look again until a deadline |
-//! | [`held_kv`] | the one stand-in: it delays what is real |
+//! | [`workerd`], [`hand`] | the Worker in plain workerd, and the control plane's part played by hand |
+//! | [`held_kv`], [`stale_kv`] | the stand-ins: one delays what is real, the other is a KV that is stale, slow or broken |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on must stop, and say why")]
 
 pub mod calls;
 pub mod database;
 pub mod edge;
+pub mod hand;
 pub mod held_kv;
 pub mod http;
 pub mod latchkey;
@@ -25,7 +27,9 @@ pub mod ports;
 pub mod process;
 pub mod processes;
 pub mod stack;
+pub mod stale_kv;
 pub mod wait;
+pub mod workerd;
 
 use std::hash::{BuildHasher, RandomState};
 

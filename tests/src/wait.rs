@@ -38,13 +38,13 @@ impl Deadline {
     /// The moment that comes after so long.
     #[must_use]
     pub fn after(patience: Duration) -> Self {
-        Self(now() + patience)
+        Self(moment() + patience)
     }
 
     /// Whether that moment has come.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        now() >= self.0
+        moment() >= self.0
     }
 }
 
@@ -56,7 +56,7 @@ impl Stopwatch {
     /// Starts to measure.
     #[must_use]
     pub fn start() -> Self {
-        Self(now())
+        Self(moment())
     }
 
     /// How long it has been.
@@ -66,7 +66,9 @@ impl Stopwatch {
     }
 }
 
+/// This moment.
+#[must_use]
 #[expect(clippy::disallowed_methods, reason = "real processes take real time; it is read here alone")]
-fn now() -> Instant {
+pub fn moment() -> Instant {
     Instant::now()
 }

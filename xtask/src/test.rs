@@ -2,7 +2,8 @@
 //!
 //! The tests learn from the environment which parts are there: `LATCHKEY_BIN` (the program), `LATCHKEY_TEST_POSTGRES`
 //! (the URL of a superuser; each test makes its own database) and `LATCHKEY_TEST_WRANGLER` (`1`: wrangler, workerd and
-//! the built Workers can be used). A test whose part is not there returns at once.
+//! the built Workers can be used). A test whose part is not there returns at once. `LATCHKEY_TEST_DEEP` (`1`) is for those
+//! that could go on for as long as one likes.
 
 use std::{
     env,
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// Run only what needs neither wrangler nor Postgres nor a browser.
     #[arg(long)]
     quick: bool,
+    /// Search larger worlds of the freshness protocol and simulate more runs, for an hour or so.
+    #[arg(long)]
+    deep: bool,
     /// Run only tests whose name contains one of these.
     filter: Vec<String>,
     /// Handed to each test program as it is, such as `--nocapture`.
@@ -165,6 +169,10 @@ impl Run<'_> {
         let mut command = cargo::command(program)?;
         command.env("LATCHKEY_BIN", &self.latchkey);
         command.env_remove("LATCHKEY_TEST_WRANGLER").env_remove("LATCHKEY_TEST_POSTGRES");
+        command.env_remove("LATCHKEY_TEST_DEEP");
+        if self.arguments.deep {
+            command.env("LATCHKEY_TEST_DEEP", "1");
+        }
         if self.parts.edge {
             command.env("LATCHKEY_TEST_WRANGLER", "1");
         }

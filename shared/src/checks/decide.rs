@@ -146,7 +146,7 @@ pub fn what_is_accepted_has_nothing_against_it() -> Outcome {
             record.revoked.is_some(),
             record.disabled,
             record.not_before.is_some_and(|start| start > now),
-            record.expires_at.is_some_and(|end| end <= now),
+            record.expires_at.is_some_and(|end| end <= now || end <= record.updated_at),
             !of_its_address,
             !of_its_permissions,
         ];

@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Epoch, Held, Mark, Page, PageEntry, Position, Sequence, State, Status};
-use crate::{Timestamp, digest::Place, record::Version};
+use super::{Effect, Epoch, Held, Mark, Page, PageEntry, Position, Refusal, Sequence, State, Status};
+use crate::{Timestamp, digest::Place, error::ApiError, record::Version};
 
 /// `POST`: [`Append`], answered with [`Appended`].
 pub const APPEND: &str = "/_edge/feed/append";
@@ -145,12 +145,15 @@ const REVOKED: u8 = 2;
 const SCOPE: u8 = 3;
 /// The bytes of an entry that is not a scope's.
 pub const ENTRY_BYTES: usize = 1 + 8 + 16 + 8;
+/// The bytes before the entries.
+const HEAD_BYTES: usize = 1 + 4 + 3 * 8 + 1 + 8 + 4;
 
 impl Page {
-    /// Its binary form: fixed fields, little-endian, and each scope's effect as JSON after its length.
+    /// Its binary form: fixed fields, little-endian, the number of entries, and each scope's effect as JSON after its
+    /// length. Because of the number, a page whose end was lost cannot be taken for a whole one.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(64 + self.entries.len() * ENTRY_BYTES);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + self.entries.len() * ENTRY_BYTES);
         bytes.push(PAGE_VERSION);
         bytes.extend(self.epoch.0.to_le_bytes());
         for number in [self.after, self.up_to, self.trimmed] {
@@ -158,6 +161,7 @@ impl Page {
         }
         bytes.push(u8::from(self.complete));
         bytes.extend(self.age_millis.to_le_bytes());
+        bytes.extend(u32::try_from(self.entries.len()).unwrap_or(u32::MAX).to_le_bytes());
         for entry in &self.entries {
             let (mark, effect) = match &entry.mark {
                 Mark::Created => (CREATED, None),
@@ -191,12 +195,14 @@ impl Page {
             trimmed: reader.number()?,
             complete: reader.flag()?,
             age_millis: i64::from_le_bytes(reader.array()?),
-            entries: Vec::with_capacity(reader.0.len() / ENTRY_BYTES),
+            entries: Vec::new(),
         };
-        while !reader.0.is_empty() {
+        let count = reader.length()?;
+        page.entries.reserve_exact(count.min(reader.0.len() / ENTRY_BYTES));
+        for _ in 0..count {
             page.entries.push(reader.entry()?);
         }
-        Some(page)
+        reader.0.is_empty().then_some(page)
     }
 }
 
@@ -212,6 +218,10 @@ impl Reader<'_> {
 
     fn number(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        usize::try_from(u32::from_le_bytes(self.array()?)).ok()
     }
 
     fn flag(&mut self) -> Option<bool> {
@@ -237,15 +247,29 @@ impl Reader<'_> {
     }
 
     fn effect(&mut self) -> Option<Effect> {
-        let length = usize::try_from(u32::from_le_bytes(self.array()?)).ok()?;
+        let length = self.length()?;
         let (json, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         serde_json::from_slice(json).ok()
     }
 }
 
+impl Refusal {
+    /// The answer that says so.
+    #[must_use]
+    pub fn to_error(self) -> ApiError {
+        let (status, code) = match self {
+            Self::Closed => (503, "feed_closed"),
+            Self::Retired => (410, "feed_retired"),
+            Self::AnotherEpoch => (409, "feed_has_another_epoch"),
+            Self::Full => (507, "feed_full"),
+        };
+        ApiError::new(status, code, format!("{self}."))
+    }
+}
+
 impl State {
-    /// As the feed's own store holds it.
+    /// Its name, as the wire has it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,193 @@
+//! The Worker in plain workerd: several isolates before one change feed, and a KV that does what a test wants.
+//!
+//! `wrangler dev` runs one isolate and a KV that is never stale. Here each `worker` service of one configuration file is
+//! an isolate of its own, with a port of its own; the first of them holds the Durable Object. They run in one process,
+//! and so see one clock.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use shared::seal::EdgeSecrets;
+use tempfile::TempDir;
+
+use crate::{http::Client, parts, ports, process::Process};
+
+/// How long the runtime may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Some isolates of the Worker.
+#[derive(Debug)]
+pub struct Workerd {
+    /// Its process; none while it is stopped.
+    process: Option<Process>,
+    /// Where each isolate answers.
+    pub urls: Vec<String>,
+    /// What it shares with the control plane.
+    pub secret: String,
+    folder: TempDir,
+    programs: PathBuf,
+}
+
+/// How the isolates are to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// How many.
+    pub isolates: usize,
+    /// The port of what plays KV.
+    pub kv_port: u16,
+    /// What the isolates pass on goes here.
+    pub control_plane: &'a str,
+    /// L, in milliseconds.
+    pub lease_ms: u32,
+}
+
+impl Workerd {
+    /// Starts the isolates, if workerd is there.
+    ///
+    /// # Panics
+    /// If they do not start.
+    #[must_use]
+    pub fn start(plan: Plan<'_>) -> Option<Self> {
+        let programs = parts::node_programs()?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let secret = format!("{:032x}", crate::unique());
+        let ports: Vec<u16> = (0..plan.isolates).map(|_| ports::free()).collect();
+        for file in ["index.js", "index_bg.wasm"] {
+            let built = parts::workspace().join("edge-validator/build").join(file);
+            fs::copy(&built, folder.path().join(file)).expect("the Worker was built");
+        }
+        fs::create_dir(folder.path().join("feed")).expect("the folder is writable");
+        fs::write(folder.path().join("config.capnp"), configuration(plan, &secret, &ports, folder.path()))
+            .expect("the folder is writable");
+        let urls = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+        let mut workerd = Self { process: None, urls, secret, folder, programs };
+        workerd.start_again();
+        Some(workerd)
+    }
+
+    /// Starts the isolates, which know nothing then; the change feed is as it was.
+    ///
+    /// # Panics
+    /// If they do not start.
+    pub fn start_again(&mut self) {
+        let mut command = Command::new(self.programs.join("workerd"));
+        command.current_dir(self.folder.path()).args(["serve", "config.capnp"]);
+        let mut process = Process::start("workerd", &mut command);
+        for url in &self.urls {
+            let client = Client::new(url);
+            process.until(PATIENCE, "an isolate answers", |_| {
+                client.try_send("GET", "/_edge/status", None).is_ok_and(|answer| answer.status == 401).then_some(())
+            });
+        }
+        self.process = Some(process);
+    }
+
+    /// Kills the process, as a crash does.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// What workerd wrote.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.as_ref().map_or_else(String::new, |process| process.stdout() + &process.stderr())
+    }
+
+    /// Removes all that the change feed ever stored. workerd must not run meanwhile.
+    ///
+    /// # Panics
+    /// If it runs, or there is nothing.
+    pub fn lose_the_feed(&self) {
+        assert!(self.process.is_none(), "workerd has the files open");
+        let feed = self.folder.path().join("feed");
+        fs::remove_dir_all(&feed).expect("it was there");
+        fs::create_dir(&feed).expect("the folder is writable");
+    }
+
+    /// Asks one of the isolates, without saying who asks.
+    #[must_use]
+    pub fn isolate(&self, number: usize) -> Client {
+        Client::new(&self.urls[number])
+    }
+
+    /// What records are sealed with.
+    ///
+    /// # Panics
+    /// Never: the secret is long enough.
+    #[must_use]
+    pub fn secrets(&self) -> EdgeSecrets {
+        EdgeSecrets::parse(&self.secret).expect("the secret is long enough")
+    }
+}
+
+fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], folder: &Path) -> String {
+    let Plan { kv_port, control_plane, lease_ms, .. } = plan;
+    let date = compatibility_date();
+    let (mut services, mut sockets, mut workers) = (String::new(), String::new(), String::new());
+    for (number, port) in ports.iter().enumerate() {
+        let name = format!("isolate{number}");
+        let _ = write!(services, "(name = \"{name}\", worker = .{name}),\n    ");
+        let _ = write!(
+            sockets,
+            "(name = \"{name}\", address = \"127.0.0.1:{port}\", http = (), service = \"{name}\"),\n    "
+        );
+        let (feed, object) = if number == 0 {
+            let namespace = "(className = \"ChangeFeed\", uniqueKey = \"change-feed\", enableSql = true)";
+            let storage =
+                format!("durableObjectNamespaces = [{namespace}],\n  durableObjectStorage = (localDisk = \"feed\"),\n");
+            ("\"ChangeFeed\"".to_owned(), storage)
+        } else {
+            ("(className = \"ChangeFeed\", serviceName = \"isolate0\")".to_owned(), String::new())
+        };
+        let _ = write!(
+            workers,
+            r#"
+const {name} :Workerd.Worker = (
+  modules = [
+    (name = "index.js", esModule = embed "index.js"),
+    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
+  ],
+  compatibilityDate = "{date}",
+  bindings = [
+    (name = "KEYS", kvNamespace = "kv"),
+    (name = "FEED", durableObjectNamespace = {feed}),
+    (name = "LATCHKEY_EDGE_SECRET", text = "{secret}"),
+    (name = "CONTROL_PLANE_URL", text = "{control_plane}"),
+    (name = "LEASE_MS", text = "{lease_ms}"),
+  ],
+  {object}
+);
+"#
+        );
+    }
+    let feed = folder.join("feed");
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    {services}
+    (name = "kv", external = (address = "127.0.0.1:{kv_port}", http = ())),
+    (name = "feed", disk = (path = "{feed}", writable = true)),
+    (name = "internet", network = (allow = ["private"])),
+  ],
+  sockets = [
+    {sockets}
+  ],
+);
+{workers}"#,
+        feed = feed.display(),
+    )
+}
+
+/// The one in `wrangler.toml`.
+fn compatibility_date() -> String {
+    let text = fs::read_to_string(parts::workspace().join("wrangler.toml")).expect("there is a wrangler.toml");
+    let line = text.lines().find_map(|line| line.strip_prefix("compatibility_date = ")).expect("it has a date");
+    line.trim_matches('"').to_owned()
+}

@@ -1,0 +1,393 @@
+//! The claim of docs/CONSISTENCY.md, on real parts: eight isolates in plain workerd, one change feed, the real control plane,
+//! and a KV that serves whatever it ever held. Every single answer is compared with the bound, by the clock of this machine.
+//!
+//! What is measured: when the answer that acknowledges a change has *come*, and when a request for a validation is *sent*. A
+//! decision is made after its request was sent, so an acceptance that was asked for later than L after the acknowledgement
+//! breaks the claim. (One that was asked for earlier proves nothing either way.)
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on must stop, and say why")]
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use shared::feed::{Position, wire};
+use tests::{
+    calls::Key,
+    database::Database,
+    hand::append_to,
+    http::Client,
+    latchkey::{Latchkey, Server, Tenant},
+    ports,
+    process::Signal,
+    stale_kv::{Serves, StaleKv},
+    wait::{eventually, moment},
+    workerd::{Plan, Workerd},
+};
+
+const ISOLATES: usize = 8;
+/// L, as `wrangler.toml` has it.
+const LEASE: Duration = Duration::from_millis(2_000);
+/// How long the load lasts.
+const LOAD: Duration = Duration::from_secs(20);
+/// How long recovery may take on a busy machine. It takes a few seconds.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// What KV does, in turn.
+const SERVES: [Serves; 7] = [
+    Serves::Oldest,
+    Serves::AnyEver,
+    Serves::Newest,
+    Serves::Slowly(40),
+    Serves::Oldest,
+    Serves::Nothing,
+    Serves::Errors,
+];
+
+/// All that runs.
+struct World {
+    kv: StaleKv,
+    workerd: Workerd,
+    server: Server,
+    latchkey: Latchkey,
+    /// Another control plane on the same database, if there is one.
+    other: Option<(Server, Latchkey)>,
+    tenant: Tenant,
+    _database: Database,
+}
+
+impl World {
+    fn start(database: Database) -> Option<Self> {
+        let kv = StaleKv::start();
+        let address = format!("127.0.0.1:{}", ports::free());
+        let control_plane = format!("http://{address}");
+        let plan = Plan { isolates: ISOLATES, kv_port: kv.port, control_plane: &control_plane, lease_ms: 2_000 };
+        let workerd = Workerd::start(plan)?;
+        let latchkey = Latchkey::on(&database)
+            .set("listen", &address)
+            .set("edge_secret", &workerd.secret)
+            .set("edge_kv_url", &kv.url())
+            .set("edge_kv_namespace", "keys")
+            .set("edge_url", &workerd.urls[0]);
+        let server = latchkey.serve();
+        let tenant = latchkey.create_tenant();
+        let world = Self { kv, workerd, server, latchkey, other: None, tenant, _database: database };
+        world.until_every_isolate_answers();
+        Some(world)
+    }
+
+    /// Starts another control plane on the same database.
+    fn with_another(mut self) -> Self {
+        let latchkey = self.latchkey.but("listen", "127.0.0.1:0");
+        self.other = Some((latchkey.serve(), latchkey));
+        self
+    }
+
+    /// Asks an isolate, as the tenant's back end.
+    fn isolate(&self, number: usize) -> Client {
+        self.workerd.isolate(number).with_token(&self.tenant.management_key)
+    }
+
+    /// Asks the control plane, as the tenant's back end.
+    fn control_plane(&self) -> Client {
+        self.server.client.with_token(&self.tenant.management_key)
+    }
+
+    /// Asks the control planes, in turn.
+    fn some_control_plane(&self, round: usize) -> Client {
+        match &self.other {
+            Some((other, _)) if round.is_multiple_of(2) => other.client.with_token(&self.tenant.management_key),
+            _ => self.control_plane(),
+        }
+    }
+
+    /// Waits until the feed is open, and the caller's own key known.
+    #[track_caller]
+    fn until_every_isolate_answers(&self) {
+        let nobodys = json!({ "value": tests::calls::a_key_that_was_never_made(1) }).to_string();
+        for number in 0..ISOLATES {
+            eventually(RECOVERY, "an isolate decides", || {
+                match self.isolate(number).try_send("POST", "/api_keys/validations", Some(nobodys.as_bytes())) {
+                    Ok(answer) if answer.status == 200 => Ok(()),
+                    Ok(answer) => Err(answer.text),
+                    Err(error) => Err(error.to_string()),
+                }
+            });
+        }
+    }
+}
+
+/// What is known of a key by whoever changes it.
+#[derive(Debug, Clone)]
+struct Known {
+    key: Key,
+    organization: String,
+    /// When the answer came that acknowledged its end.
+    ended: Option<Instant>,
+    /// Whether its end was asked for, acknowledged or not.
+    is_ending: bool,
+}
+
+/// What came of the load.
+#[derive(Debug, Default)]
+struct Tally {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    unknown: AtomicU64,
+    accepted_before_the_bound: AtomicU64,
+    /// The latest, in milliseconds after the acknowledgement, at which an acceptance was asked for.
+    latest: AtomicU64,
+}
+
+/// The keys, and what became of them.
+#[derive(Debug, Default)]
+struct Keys {
+    known: Mutex<HashMap<String, Known>>,
+    tally: Tally,
+    is_over: AtomicBool,
+}
+
+impl Keys {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, key: Key, organization: &str) {
+        let known = Known { key: key.clone(), organization: organization.to_owned(), ended: None, is_ending: false };
+        self.lock().insert(key.id, known);
+    }
+
+    fn some_id(&self, seed: usize, wanted: impl Fn(&Known) -> bool) -> Option<String> {
+        let known = self.lock();
+        let mut ids: Vec<&String> = known.iter().filter(|(_, known)| wanted(known)).map(|(id, _)| id).collect();
+        ids.sort();
+        ids.get(seed % ids.len().max(1)).map(|id| (*id).clone())
+    }
+
+    fn ending(&self, wanted: impl Fn(&Known) -> bool) {
+        self.lock().values_mut().filter(|known| wanted(known)).for_each(|known| known.is_ending = true);
+    }
+
+    fn ended(&self, wanted: impl Fn(&Known) -> bool) {
+        let now = moment();
+        for known in self.lock().values_mut().filter(|known| wanted(known)) {
+            known.ended.get_or_insert(now);
+        }
+    }
+
+    /// Asks an isolate about key after key until the load is over, and compares each answer with the bound.
+    fn validate(&self, isolate: &Client, seed: usize) {
+        let mut round = seed;
+        while !self.is_over.load(Ordering::Relaxed) {
+            round += 7;
+            let Some(id) = self.some_id(round, |_| true) else { continue };
+            let key = self.lock()[&id].key.clone();
+            let sent = moment();
+            let body = json!({ "value": key.value }).to_string();
+            // workerd may be away.
+            let Ok(answer) = isolate.try_send("POST", "/api_keys/validations", Some(body.as_bytes())) else { continue };
+            let known = self.lock()[&id].clone();
+            if answer.status != 200 {
+                assert_eq!(answer.status, 503, "{}", answer.text);
+                self.tally.unknown.fetch_add(1, Ordering::Relaxed);
+            } else if answer.expect(200)["api_key"].is_object() {
+                self.tally.accepted.fetch_add(1, Ordering::Relaxed);
+                let Some(late) = known.ended.and_then(|ended| sent.checked_duration_since(ended)) else { continue };
+                assert!(late <= LEASE, "{id} was accepted, asked for {late:?} after its end was acknowledged");
+                self.tally.accepted_before_the_bound.fetch_add(1, Ordering::Relaxed);
+                self.tally.latest.fetch_max(u64::try_from(late.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            } else {
+                self.tally.refused.fetch_add(1, Ordering::Relaxed);
+                assert!(known.is_ending, "{id} is good, but was refused: {}", answer.text);
+            }
+        }
+    }
+}
+
+/// Makes keys and ends them, in every way there is, until the load is over. Calls that are not acknowledged are repeated
+/// until they are.
+fn change(world: &World, keys: &Keys) {
+    let mut round = 0_usize;
+    while !keys.is_over.load(Ordering::Relaxed) {
+        round += 1;
+        let api = world.some_control_plane(round);
+        world.kv.serve(SERVES[round % SERVES.len()]);
+        let organization = api.create_organization();
+        for _ in 0..4 {
+            keys.add(api.create_key(&organization, &[]), &organization);
+        }
+        let Some(id) = keys.some_id(round, |known| !known.is_ending) else { continue };
+        let is_it = |known: &Known| known.key.id == id;
+        match round % 4 {
+            0 => {
+                let its = keys.lock()[&id].organization.clone();
+                let is_its = |known: &Known| known.organization == its;
+                keys.ending(is_its);
+                until_acknowledged(|| api.try_send("DELETE", &format!("/organizations/{its}"), None), 200);
+                keys.ended(is_its);
+            }
+            1 => {
+                keys.ending(is_it);
+                let path = format!("/api_keys/{id}/expire");
+                until_acknowledged(|| api.try_send("POST", &path, Some(b"{}")), 200);
+                keys.ended(is_it);
+            }
+            _ => {
+                keys.ending(is_it);
+                until_acknowledged(|| api.try_send("DELETE", &format!("/api_keys/{id}"), None), 204);
+                keys.ended(is_it);
+            }
+        }
+    }
+}
+
+/// Repeats a call as a client does: until it succeeds.
+#[track_caller]
+fn until_acknowledged(call: impl Fn() -> Result<tests::http::Answer, ureq::Error>, success: u16) {
+    eventually(RECOVERY, "a change is acknowledged", || match call() {
+        Ok(answer) if answer.status == success => Ok(()),
+        Ok(answer) if answer.status == 503 => Err(answer.text),
+        Ok(answer) => panic!("{} {}", answer.status, answer.text),
+        Err(error) => Err(error.to_string()),
+    });
+}
+
+/// Runs the load while `meanwhile` does something to the parts, and then looks at every key on every isolate.
+fn under_load(world: &World, meanwhile: impl FnOnce(&World)) {
+    let keys = Keys::default();
+    thread::scope(|scope| {
+        let stop_on_panic = StopOnDrop(&keys.is_over);
+        let mut workers: Vec<_> = (0..ISOLATES)
+            .map(|number| {
+                let isolate = world.isolate(number);
+                let keys = &keys;
+                scope.spawn(move || keys.validate(&isolate, number * 1_000))
+            })
+            .collect();
+        workers.push(scope.spawn(|| change(world, &keys)));
+        meanwhile(world);
+        drop(stop_on_panic);
+        for worker in workers {
+            worker.join().expect("no answer was out of bounds");
+        }
+    });
+    settle(world, &keys);
+    let tally = &keys.tally;
+    let latest = tally.latest.load(Ordering::Relaxed);
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} keys: {tally:?}; the latest acceptance was asked for {latest} ms after an acknowledgement, of {} allowed",
+        keys.lock().len(),
+        LEASE.as_millis()
+    );
+    assert!(tally.accepted.load(Ordering::Relaxed) > 100 && tally.refused.load(Ordering::Relaxed) > 100, "{tally:?}");
+}
+
+/// Ends the load, also when the test fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Every key that ended is refused by every isolate, and every other one is accepted, once KV is as it should be.
+fn settle(world: &World, keys: &Keys) {
+    world.kv.serve(Serves::Newest);
+    world.until_every_isolate_answers();
+    let known: Vec<Known> = keys.lock().values().cloned().collect();
+    for number in 0..ISOLATES {
+        let isolate = world.isolate(number);
+        for known in &known {
+            eventually(RECOVERY, "a key is accepted or refused, as it should be", || {
+                let answer = isolate.validate(&known.key.value);
+                let is_accepted = answer.status == 200 && answer.expect(200)["api_key"].is_object();
+                assert!(!(is_accepted && known.ended.is_some_and(|ended| ended.elapsed() > LEASE)), "{known:?}");
+                let as_it_should_be = answer.status == 200 && (is_accepted || known.is_ending);
+                if as_it_should_be { Ok(()) } else { Err(answer.text) }
+            });
+        }
+    }
+}
+
+#[test]
+fn revoked_keys_are_refused_within_the_bound_under_load() {
+    let Some(world) = World::start(Database::sqlite()) else { return };
+    under_load(&world, |_| thread::sleep(LOAD));
+}
+
+#[test]
+fn revoked_keys_are_refused_within_the_bound_under_load_of_two_control_planes() {
+    let Some(database) = Database::postgres() else { return };
+    let Some(world) = World::start(database).map(World::with_another) else { return };
+    under_load(&world, |_| thread::sleep(LOAD));
+}
+
+#[test]
+fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
+    let Some(mut world) = World::start(Database::sqlite()) else { return };
+    let url = world.server.url.clone();
+    let api = world.control_plane();
+    let organization = api.create_organization();
+    let keys: Vec<Key> = (0..20).map(|_| api.create_key(&organization, &[])).collect();
+    for (round, key) in keys.iter().enumerate() {
+        let is_good = |world: &World| world.isolate(round % ISOLATES).validate(&key.value);
+        eventually(RECOVERY, "a new key is accepted", || match is_good(&world) {
+            answer if answer.status == 200 && answer.expect(200)["api_key"].is_object() => Ok(()),
+            answer => Err(answer.text),
+        });
+        world.kv.serve(Serves::Oldest);
+        let path = format!("/api_keys/{}", key.id);
+        until_acknowledged(|| api.try_send("DELETE", &path, None), 204);
+        let acknowledged = moment();
+        match round % 4 {
+            0 => {
+                world.workerd.kill();
+                world.workerd.start_again();
+            }
+            1 => {
+                world.server.process.signal(Signal::SIGKILL);
+                world.server = world.latchkey.serve();
+                assert_eq!(world.server.url, url);
+            }
+            2 => {
+                world.workerd.kill();
+                world.workerd.lose_the_feed();
+                world.workerd.start_again();
+            }
+            _ => roll_back_the_feed(&world),
+        }
+        while acknowledged.elapsed() < LEASE + Duration::from_secs(1) {
+            for number in 0..ISOLATES {
+                let sent = acknowledged.elapsed();
+                let answer = world.isolate(number).validate(&key.value);
+                let is_accepted = answer.status == 200 && answer.expect(200)["api_key"].is_object();
+                assert!(!is_accepted || sent <= LEASE, "accepted, asked for {sent:?} after the acknowledgement");
+            }
+        }
+        let began = moment();
+        world.until_every_isolate_answers();
+        let _ = writeln!(std::io::stderr(), "round {round}: every isolate decides again after {:.1?}", began.elapsed());
+        for number in 0..ISOLATES {
+            assert_eq!(world.isolate(number).validate(&key.value).expect(200)["code"], "revoked");
+        }
+    }
+}
+
+/// Makes the feed believe that it has lost something, which closes it.
+fn roll_back_the_feed(world: &World) {
+    let ingress = world.workerd.isolate(0).with_token(world.workerd.secrets().ingress_token());
+    let report: wire::Report = serde_json::from_value(ingress.get(wire::STATUS).expect(200)).expect("as the wire says");
+    let known = Position { epoch: report.status.epoch, sequence: report.status.head + 1_000 };
+    let after = append_to(&ingress, Some(known), vec![]);
+    assert_ne!(after.status.epoch, report.status.epoch);
+}
