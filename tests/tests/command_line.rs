@@ -86,6 +86,7 @@ fn no_key_and_no_secret_is_ever_logged_or_stored() {
         // Nobody listens there, so the publisher has errors to log.
         .set("edge_kv_url", "http://127.0.0.1:1")
         .set("edge_kv_namespace", "keys")
+        .set("edge_url", "http://127.0.0.1:1")
         .set("edge_kv_token", &kv_token)
         .set("metrics_token", &metrics_token);
     let mut server = latchkey.serve();
@@ -116,7 +117,7 @@ fn no_key_and_no_secret_is_ever_logged_or_stored() {
     let metrics = server.client.with_token(&metrics_token).get("/metrics");
     assert_eq!(metrics.status, 200);
     server.process.until(Duration::from_secs(30), "the publisher complains", |process| {
-        process.stderr().contains("KV cannot be reached").then_some(())
+        process.stderr().contains("the change feed cannot be reached").then_some(())
     });
     let commands = [
         latchkey.run(&["doctor"]),
@@ -226,7 +227,8 @@ fn sigterm_waits_for_no_client_for_ever() {
 
 #[test]
 fn a_wrong_setting_is_named_and_so_is_the_way_out() {
-    let edge = [("edge_kv_url", "http://127.0.0.1:1"), ("edge_kv_namespace", "keys")];
+    let edge =
+        [("edge_kv_url", "http://127.0.0.1:1"), ("edge_kv_namespace", "keys"), ("edge_url", "http://127.0.0.1:1")];
     type Settings<'a> = &'a [(&'a str, &'a str)];
     let wrong: &[(Settings, &[&str])] = &[
         (&[("listen", "nonsense")], &["listen"]),
@@ -239,8 +241,9 @@ fn a_wrong_setting_is_named_and_so_is_the_way_out() {
         (&[("edge_batch_pairs", "0")], &["edge_batch_pairs", "10000"]),
         (&[("edge_batch_pairs", "many")], &["edge_batch_pairs"]),
         (&edge[..1], &["edge_kv_namespace"]),
+        (&edge[..2], &["edge_url"]),
         (&edge, &["edge_secret", "32"]),
-        (&[edge[0], edge[1], ("edge_secret", "too short")], &["edge_secret", "32"]),
+        (&[edge[0], edge[1], edge[2], ("edge_secret", "too short")], &["edge_secret", "32"]),
     ];
     for (settings, named) in wrong {
         let latchkey =
@@ -286,6 +289,8 @@ fn every_command_explains_itself() {
         &["edge"],
         &["edge", "verify"],
         &["edge", "sync"],
+        &["edge", "status"],
+        &["edge", "retire"],
         &["openapi"],
     ];
     let latchkey = Latchkey::without_settings();

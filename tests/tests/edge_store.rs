@@ -50,8 +50,11 @@ fn verify_finds_every_kind_of_difference_and_sync_mends_it() {
     reseal(&stack, tenant, &newer.value, |record| record.version = record.version.next(Timestamp::from_millis(0)));
     let never_made = a_key_that_was_never_made(3);
     kv.put(&tenant.place_of(&never_made), "nonsense");
-    assert_eq!(caller.edge.validate(&missing.value).expect(200)["code"], "not_found");
-    assert_eq!(caller.edge.validate(&tampered.value).expect(200)["code"], "not_found");
+    // Whoever uses a key notices nothing: what is known of it is not read again.
+    for key in [missing, tampered] {
+        assert!(caller.edge.validate(&key.value).expect(200)["api_key"].is_object());
+    }
+    assert_eq!(caller.edge.validate(&revoked.value).expect(200)["code"], "revoked");
 
     let verified = verify();
     let found = ["missing", "stale", "unreadable", "newer than the database", "unknown to the database"];
@@ -84,7 +87,6 @@ fn sync_rebuilds_a_store_that_was_wiped() {
     let caller = stack.caller();
     let (good, revoked) = stack.settled_keys(&caller);
     stack.edge.kv().wipe();
-    assert_eq!(caller.edge.validate(&good[0].value).error(401), "unauthorized");
     let _ = stack.latchkey.run(&["edge", "verify"]).failure();
 
     let _ = stack.latchkey.run(&["edge", "sync"]).success();
