@@ -3,10 +3,15 @@
 use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use shared::{digest::KvKey, seal::EdgeSecrets};
+use shared::{digest::KvKey, feed::wire, seal::EdgeSecrets};
 use tempfile::TempDir;
 
-use crate::{http::Client, parts, ports, process::Process};
+use crate::{
+    http::Client,
+    parts, ports,
+    process::Process,
+    wait::{CONVERGENCE, eventually},
+};
 
 /// The namespace in `wrangler.toml`.
 pub const NAMESPACE: &str = "latchkey-keys";
@@ -52,6 +57,16 @@ impl Edge {
             client.try_send("GET", "/_edge/status", None).is_ok_and(|answer| answer.status == 401).then_some(())
         });
         Some(Self { process, url, client, secret, _folder: folder })
+    }
+
+    /// Waits until a control plane has opened its change feed, without which it decides nothing.
+    #[track_caller]
+    pub fn until_open(&self) {
+        let ingress = self.client.with_token(self.secrets().ingress_token());
+        eventually(CONVERGENCE, "the change feed is open", || {
+            let report = ingress.get(wire::STATUS).expect(200);
+            if report["status"]["state"] == "open" { Ok(()) } else { Err(report) }
+        });
     }
 
     /// Its KV, through Cloudflare's REST API.

@@ -53,6 +53,7 @@ impl Stack {
             .set("edge_kv_namespace", NAMESPACE)
             .set("edge_url", &edge.url);
         let server = latchkey.serve();
+        edge.until_open();
         Some(Self { edge, server, latchkey, database })
     }
 
