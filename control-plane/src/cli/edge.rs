@@ -25,7 +25,7 @@ use crate::{
 pub(super) enum Command {
     /// Compare what the edge stores with the database. Exits with 1 if they differ.
     Verify,
-    /// Write every key to the edge's store again. An interrupted run is resumed.
+    /// Write every key to the edge's store again, and seal anew what the change feed holds. An interrupted run is resumed.
     Sync {
         /// Begin anew instead of resuming an interrupted run.
         #[arg(long)]

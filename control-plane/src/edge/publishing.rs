@@ -1,8 +1,11 @@
 //! All that runs beside the server, to tell the edge what was changed.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
 
 use super::{
+    feed::FeedClient,
     feeder::{Ahead, Feeder},
     flush::Flusher,
     keeper::Keeper,
@@ -12,6 +15,9 @@ use super::{
     reseal,
 };
 use crate::{app::App, config::Config};
+
+/// How long the keeper waits for the feed's answers. Its pages are long, and no caller waits for them.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The tasks.
 #[derive(Debug)]
@@ -42,7 +48,8 @@ impl Publishing {
         };
         let lookup = Lookup::new(for_lookup, app.clock.clone())?;
         let (app, pump, ahead) = pump::connect(app.with_lookup(lookup), for_pump)?;
-        let feeder = Feeder::new(for_feeder, app.db.clone(), app.clock.clone())?;
+        let patient = FeedClient::with_timeout(&for_feeder, PATIENCE)?;
+        let feeder = Feeder::with_client(patient, for_feeder, app.db.clone(), app.clock.clone());
         let keeper = Keeper::new(app.clone(), for_keeper, feeder)?;
         let flusher = Flusher::new(for_flusher, app.db.clone(), app.clock.clone())?;
         let edge = Some(EdgeTasks { keeper, pump, ahead, flusher });

@@ -126,6 +126,14 @@ conformance! {
         process.stop().await;
     }
 
+    async fn a_new_feed_is_opened_although_there_is_nothing_to_tell(db: Db) {
+        let world = World::new(db).await;
+        world.feed.lose_everything();
+        let process = Process::start(&world);
+        eventually("it is open", async || world.feed.is_open()).await;
+        process.stop().await;
+    }
+
     async fn a_retired_feed_is_shown_as_what_it_is(db: Db) {
         let world = World::new(db).await;
         let process = Process::start(&world);
