@@ -127,6 +127,8 @@ fn a_write_of_a_killed_process_that_lands_late_is_written_over() {
     let kv_url = stack.edge.kv_url();
     let Caller { edge, control_plane, tenant } = stack.caller();
     edge.until_valid(&control_plane.create_lone_key());
+    // So that what is held is what comes next.
+    stack.until_published(SETTLED);
     let held = HeldKv::before(&kv_url);
     let stack = restart(stack, &held.url);
     held.hold();

@@ -521,7 +521,7 @@ impl World {
     fn look_up(&mut self, config: &Config, edge: usize, key: usize) -> Done {
         only_if(self.edge_lease(edge) != Lease::None || !config.rules.lease_is_needed)?;
         let look_up = self.edges[edge].isolate.look_up(place(key), CALLER);
-        let began = if config.requests_end { self.now } else { 0 };
+        let began = if config.absence_matters { self.now } else { 0 };
         self.step(config, edge, Pending { look_up, key, wait: Wait::Poll, began });
         Some(())
     }
