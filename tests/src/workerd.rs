@@ -27,6 +27,7 @@ pub struct Workerd {
     process: Option<Process>,
     /// Where each isolate answers.
     pub urls: Vec<String>,
+    proxy: String,
     /// What it shares with the control plane.
     pub secret: String,
     folder: TempDir,
@@ -44,6 +45,39 @@ pub struct Plan<'a> {
     pub control_plane: &'a str,
     /// L, in milliseconds.
     pub lease_ms: u32,
+    /// Whether all isolates but the first reach the feed through a stand-in that can be told to hang or to fail.
+    pub proxied: bool,
+}
+
+/// What stands between the isolates and the feed, if anything does. A network can do this, and workerd alone cannot.
+const PROXY: &str = r#"
+let mode = "pass";
+export class Proxy {
+  constructor(state, env) { this.env = env; }
+  async fetch(request) {
+    if (mode === "hang") await new Promise((resolve) => setTimeout(resolve, 600_000));
+    if (mode === "fail") throw new Error("as the test wants it");
+    const feed = this.env.REAL.get(this.env.REAL.idFromName("changes"));
+    return feed.fetch(request);
+  }
+}
+export default {
+  async fetch(request) {
+    mode = new URL(request.url).pathname.slice(1);
+    return new Response(mode);
+  },
+};
+"#;
+
+/// How the feed is reached through the stand-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// As it is.
+    Passes,
+    /// Nothing ever comes back.
+    Hangs,
+    /// The connection breaks at once.
+    Fails,
 }
 
 impl Workerd {
@@ -57,15 +91,18 @@ impl Workerd {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let secret = format!("{:032x}", crate::unique());
         let ports: Vec<u16> = (0..plan.isolates).map(|_| ports::free()).collect();
+        let proxy_port = ports::free();
+        fs::write(folder.path().join("proxy.js"), PROXY).expect("the folder is writable");
         for file in ["index.js", "index_bg.wasm"] {
             let built = parts::workspace().join("edge-validator/build").join(file);
             fs::copy(&built, folder.path().join(file)).expect("the Worker was built");
         }
         fs::create_dir(folder.path().join("feed")).expect("the folder is writable");
-        fs::write(folder.path().join("config.capnp"), configuration(plan, &secret, &ports, folder.path()))
+        fs::write(folder.path().join("config.capnp"), configuration(plan, &secret, &ports, proxy_port, folder.path()))
             .expect("the folder is writable");
         let urls = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
-        let mut workerd = Self { process: None, urls, secret, folder, programs };
+        let proxy = format!("http://127.0.0.1:{proxy_port}");
+        let mut workerd = Self { process: None, urls, proxy, secret, folder, programs };
         workerd.start_again();
         Some(workerd)
     }
@@ -85,6 +122,17 @@ impl Workerd {
             });
         }
         self.process = Some(process);
+    }
+
+    /// Changes how the feed is reached by those who reach it through the stand-in.
+    pub fn reach_feed(&self, reach: Reach) {
+        let mode = match reach {
+            Reach::Passes => "pass",
+            Reach::Hangs => "hang",
+            Reach::Fails => "fail",
+        };
+        println!("stand-in: a proxy before the change feed; now: {reach:?}");
+        assert_eq!(Client::new(&self.proxy).get(&format!("/{mode}")).text, mode);
     }
 
     /// Kills the process, as a crash does.
@@ -125,8 +173,8 @@ impl Workerd {
     }
 }
 
-fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], folder: &Path) -> String {
-    let Plan { kv_port, control_plane, lease_ms, .. } = plan;
+fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], proxy_port: u16, folder: &Path) -> String {
+    let Plan { kv_port, control_plane, lease_ms, proxied, .. } = plan;
     let date = compatibility_date();
     let (mut services, mut sockets, mut workers) = (String::new(), String::new(), String::new());
     for (number, port) in ports.iter().enumerate() {
@@ -141,6 +189,8 @@ fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], folder: &Path) -> 
             let storage =
                 format!("durableObjectNamespaces = [{namespace}],\n  durableObjectStorage = (localDisk = \"feed\"),\n");
             ("\"ChangeFeed\"".to_owned(), storage)
+        } else if proxied {
+            ("(className = \"Proxy\", serviceName = \"proxy\")".to_owned(), String::new())
         } else {
             ("(className = \"ChangeFeed\", serviceName = \"isolate0\")".to_owned(), String::new())
         };
@@ -175,10 +225,20 @@ const config :Workerd.Config = (
     (name = "kv", external = (address = "127.0.0.1:{kv_port}", http = ())),
     (name = "feed", disk = (path = "{feed}", writable = true)),
     (name = "internet", network = (allow = ["private"])),
+    (name = "proxy", worker = .proxy),
   ],
   sockets = [
     {sockets}
+    (name = "proxy", address = "127.0.0.1:{proxy_port}", http = (), service = "proxy"),
   ],
+);
+
+const proxy :Workerd.Worker = (
+  modules = [(name = "proxy.js", esModule = embed "proxy.js")],
+  compatibilityDate = "{date}",
+  bindings = [(name = "REAL", durableObjectNamespace = (className = "ChangeFeed", serviceName = "isolate0"))],
+  durableObjectNamespaces = [(className = "Proxy", uniqueKey = "proxy")],
+  durableObjectStorage = (inMemory = void),
 );
 {workers}"#,
         feed = feed.display(),

@@ -69,7 +69,13 @@ impl World {
         let kv = StaleKv::start();
         let address = format!("127.0.0.1:{}", ports::free());
         let control_plane = format!("http://{address}");
-        let plan = Plan { isolates: ISOLATES, kv_port: kv.port, control_plane: &control_plane, lease_ms: 2_000 };
+        let plan = Plan {
+            isolates: ISOLATES,
+            kv_port: kv.port,
+            control_plane: &control_plane,
+            lease_ms: 2_000,
+            proxied: false,
+        };
         let workerd = Workerd::start(plan)?;
         let latchkey = Latchkey::on(&database)
             .set("listen", &address)
@@ -130,6 +136,9 @@ impl World {
 struct Known {
     key: Key,
     organization: String,
+    /// A permission that it was made with, and when the answer came that acknowledged the deletion of that permission.
+    permission: String,
+    permission_deleted: Option<Instant>,
     /// When the answer came that acknowledged its end.
     ended: Option<Instant>,
     /// Whether its end was asked for, acknowledged or not.
@@ -160,8 +169,15 @@ impl Keys {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, key: Key, organization: &str) {
-        let known = Known { key: key.clone(), organization: organization.to_owned(), ended: None, is_ending: false };
+    fn add(&self, key: Key, organization: &str, permission: &str) {
+        let known = Known {
+            key: key.clone(),
+            organization: organization.to_owned(),
+            permission: permission.to_owned(),
+            permission_deleted: None,
+            ended: None,
+            is_ending: false,
+        };
         self.lock().insert(key.id, known);
     }
 
@@ -198,7 +214,13 @@ impl Keys {
             if answer.status != 200 {
                 assert_eq!(answer.status, 503, "{}", answer.text);
                 self.tally.unknown.fetch_add(1, Ordering::Relaxed);
-            } else if answer.expect(200)["api_key"].is_object() {
+            } else if let Some(permissions) = answer.expect(200)["api_key"]["permissions"].as_array() {
+                let late = known.permission_deleted.and_then(|deleted| sent.checked_duration_since(deleted));
+                let has_it = permissions.contains(&json!(known.permission));
+                assert!(
+                    !has_it || late.is_none_or(|late| late <= LEASE),
+                    "{id} had its permission {late:?} after the end of it"
+                );
                 self.tally.accepted.fetch_add(1, Ordering::Relaxed);
                 let Some(late) = known.ended.and_then(|ended| sent.checked_duration_since(ended)) else { continue };
                 assert!(late <= LEASE, "{id} was accepted, asked for {late:?} after its end was acknowledged");
@@ -221,12 +243,25 @@ fn change(world: &World, keys: &Keys) {
         let api = world.some_control_plane(round);
         world.kv.serve(SERVES[round % SERVES.len()]);
         let organization = api.create_organization();
+        let permission = format!("round:{round}");
+        api.create_permission(&permission);
         for _ in 0..4 {
-            keys.add(api.create_key(&organization, &[]), &organization);
+            keys.add(api.create_key(&organization, &[&permission]), &organization, &permission);
         }
         let Some(id) = keys.some_id(round, |known| !known.is_ending) else { continue };
         let is_it = |known: &Known| known.key.id == id;
-        match round % 4 {
+        match round % 5 {
+            4 => {
+                let its = keys.lock()[&id].permission.clone();
+                let path = format!("/authorization/permissions/{its}");
+                if keys.lock()[&id].permission_deleted.is_none() {
+                    until_acknowledged(|| api.try_send("DELETE", &path, None), 204);
+                    let now = moment();
+                    for known in keys.lock().values_mut().filter(|known| known.permission == its) {
+                        known.permission_deleted = Some(now);
+                    }
+                }
+            }
             0 => {
                 let its = keys.lock()[&id].organization.clone();
                 let is_its = |known: &Known| known.organization == its;
@@ -349,6 +384,7 @@ fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
         let path = format!("/api_keys/{}", key.id);
         until_acknowledged(|| api.try_send("DELETE", &path, None), 204);
         let acknowledged = moment();
+        let what = ["workerd is killed", "latchkey is killed", "the feed is lost", "the feed goes back"][round % 4];
         match round % 4 {
             0 => {
                 world.workerd.kill();
@@ -366,17 +402,25 @@ fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
             }
             _ => roll_back_the_feed(&world),
         }
+        let back = moment();
+        let mut decides_again = [None; ISOLATES];
         while acknowledged.elapsed() < LEASE + Duration::from_secs(1) {
-            for number in 0..ISOLATES {
+            for (number, decides_again) in decides_again.iter_mut().enumerate() {
                 let sent = acknowledged.elapsed();
                 let answer = world.isolate(number).validate(&key.value);
                 let is_accepted = answer.status == 200 && answer.expect(200)["api_key"].is_object();
                 assert!(!is_accepted || sent <= LEASE, "accepted, asked for {sent:?} after the acknowledgement");
+                if answer.status == 200 {
+                    decides_again.get_or_insert(back.elapsed());
+                }
             }
         }
-        let began = moment();
         world.until_every_isolate_answers();
-        let _ = writeln!(std::io::stderr(), "round {round}: every isolate decides again after {:.1?}", began.elapsed());
+        let _ = writeln!(
+            std::io::stderr(),
+            "{what}: the last isolate decides again {:.1?} after the part is back",
+            decides_again.iter().map(|decided| decided.unwrap_or(back.elapsed())).max().unwrap_or_default()
+        );
         for number in 0..ISOLATES {
             assert_eq!(world.isolate(number).validate(&key.value).expect(200)["code"], "revoked");
         }

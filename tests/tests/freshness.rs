@@ -1,7 +1,7 @@
 //! The change feed and the lease, in plain workerd, with the control plane's part played by hand: what an isolate does
 //! when KV is stale, slow or broken, and when the feed is lost or cannot be asked.
 
-use std::{io::Write, net::TcpStream, thread, time::Duration};
+use std::{env, io::Write, net::TcpStream, thread, time::Duration};
 
 use serde_json::{Value, json};
 use shared::{
@@ -12,8 +12,8 @@ use tests::{
     hand::{Hand, HandKey},
     http::Answer,
     stale_kv::{Serves, StaleKv},
-    wait::moment,
-    workerd::{Plan, Workerd},
+    wait::{eventually, moment},
+    workerd::{Plan, Reach, Workerd},
 };
 
 /// L, as `wrangler.toml` has it.
@@ -26,8 +26,12 @@ struct World {
 }
 
 fn world(isolates: usize) -> Option<World> {
+    world_with(isolates, false)
+}
+
+fn world_with(isolates: usize, proxied: bool) -> Option<World> {
     let kv = StaleKv::start();
-    let plan = Plan { isolates, kv_port: kv.port, control_plane: "http://127.0.0.1:9", lease_ms: 2_000 };
+    let plan = Plan { isolates, kv_port: kv.port, control_plane: "http://127.0.0.1:9", lease_ms: 2_000, proxied };
     let workerd = Workerd::start(plan)?;
     let hand = Hand::of(&workerd, &kv);
     Some(World { kv, workerd, hand })
@@ -168,6 +172,38 @@ fn without_the_feed_nothing_is_decided_and_with_it_everything_is_again() {
     world.hand.open();
     for isolate in 0..2 {
         assert!(world.is_valid(isolate, &key));
+    }
+}
+
+#[test]
+fn while_the_feed_cannot_be_reached_nothing_is_accepted_for_longer_than_the_lease() {
+    let Some(world) = world_with(3, true) else { return };
+    let key = world.hand.key(1);
+    world.hand.create(&key);
+    for reach in [Reach::Fails, Reach::Hangs, Reach::Fails] {
+        for isolate in 1..3 {
+            eventually(Duration::from_secs(10), "isolates have recovered", || {
+                let answer = world.ask(isolate, &key);
+                if answer.status == 200 { Ok(()) } else { Err(answer.text) }
+            });
+            assert!(world.is_valid(isolate, &key));
+        }
+        world.workerd.reach_feed(reach);
+        let gone = moment();
+        while gone.elapsed() < 2 * LEASE {
+            for isolate in 1..3 {
+                let asked = gone.elapsed();
+                let answer = world.ask(isolate, &key);
+                assert!(
+                    answer.status != 200 || asked <= LEASE,
+                    "accepted, asked for {asked:?} after the feed was gone"
+                );
+            }
+        }
+        for isolate in 1..3 {
+            assert_eq!(world.ask(isolate, &key).error(503), "freshness_unknown");
+        }
+        world.workerd.reach_feed(Reach::Passes);
     }
 }
 
@@ -347,8 +383,9 @@ fn a_cold_isolate_reads_a_hundred_thousand_changes_before_it_answers() {
     let Some(mut world) = world(1) else { return };
     let key = world.hand.key(0);
     world.hand.create(&key);
+    let pages: u64 = if env::var_os("LATCHKEY_TEST_DEEP").is_some() { 399 } else { 100 };
     let began = moment();
-    for page in 0..100 {
+    for page in 0..pages {
         let changes = (0..1_000).map(|number| world.hand.bare_change(page * 1_000 + number));
         let _ = world.hand.append(changes.collect());
     }
@@ -360,7 +397,7 @@ fn a_cold_isolate_reads_a_hundred_thousand_changes_before_it_answers() {
     assert!(world.is_valid(0, &key));
     let cold = began.elapsed();
     let status = world.status(0);
-    assert_eq!(status["floors"], 100_000);
+    assert_eq!(status["floors"], pages * 1_000);
     let bytes = status["memory"].as_u64().expect("a number") - empty;
     let report: wire::Report =
         serde_json::from_value(world.hand.ingress.get(wire::STATUS).expect(200)).expect("it is as the wire says");
@@ -369,7 +406,7 @@ fn a_cold_isolate_reads_a_hundred_thousand_changes_before_it_answers() {
     let warm = began.elapsed();
     let _ = writeln!(
         std::io::stderr(),
-        "100,000 changes: appended in {appended:.1?}; a cold isolate answers after {cold:.0?} (a warm one after {warm:.1?}) and \
+        "{pages},000 changes: appended in {appended:.1?}; a cold isolate answers after {cold:.0?} (a warm one after {warm:.1?}) and \
          takes {} KB more; the feed takes {} KB",
         bytes / 1000,
         report.bytes / 1000,
