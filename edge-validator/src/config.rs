@@ -14,6 +14,9 @@ use crate::failure::Failure;
 const SECRET: &str = "LATCHKEY_EDGE_SECRET";
 const STORE: &str = "KEYS";
 const FEED: &str = "FEED";
+const FEED_NAME: &str = "FEED_NAME";
+/// The name of the one object, unless it is configured.
+const DEFAULT_FEED_NAME: &str = "changes";
 const LEASE: &str = "LEASE_MS";
 /// The leases that make sense, in milliseconds: shorter ones are spent on the way to the feed and back.
 const LEASES: std::ops::RangeInclusive<i64> = 500..=60_000;
@@ -32,8 +35,10 @@ pub struct Edge {
     pub secrets: Rc<EdgeSecrets>,
     /// Where the records are.
     pub store: KvStore,
-    /// Where the change feed is.
+    /// Where the change feed is, …
     pub feed: ObjectNamespace,
+    /// … and which of the objects there it is.
+    pub feed_name: Rc<str>,
     /// How long a lease lasts, among others.
     pub limits: Limits,
 }
@@ -89,7 +94,9 @@ impl Edge {
         let feed = env.durable_object(FEED).map_err(|_| format!("the Durable Object {FEED} is not bound"))?;
         let lease = env.var(LEASE).ok().map(|lease| lease.to_string());
         let limits = Limits::with_lease(lease_millis(lease.as_deref())?);
-        Ok(Self { secrets: Rc::new(secrets), store, feed, limits })
+        let name = env.var(FEED_NAME).ok().map(|name| name.to_string()).filter(|name| !name.is_empty());
+        let feed_name = name.as_deref().unwrap_or(DEFAULT_FEED_NAME).into();
+        Ok(Self { secrets: Rc::new(secrets), store, feed, feed_name, limits })
     }
 }
 

@@ -17,8 +17,6 @@ use crate::{
     wait::within,
 };
 
-/// The name of the one object. Another name is another feed: retire this one first (`latchkey edge retire`).
-const NAME: &str = "changes";
 /// The object is asked by its stub, so the host says nothing.
 const BASE: &str = "http://feed";
 /// How long a request of the control plane may take. It gives up earlier by itself.
@@ -81,7 +79,7 @@ pub async fn pass_on(edge: &Edge, request: Request) -> Result<Response, Failure>
 
 /// A stub belongs to the request that made it.
 fn stub(edge: &Edge) -> Result<Stub, worker::Error> {
-    edge.feed.get_by_name(NAME)
+    edge.feed.get_by_name(&edge.feed_name)
 }
 
 fn unavailable() -> Failure {

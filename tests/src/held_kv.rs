@@ -114,7 +114,8 @@ fn serve(stream: &TcpStream, kv: &Client, gate: &Gate) -> std::io::Result<()> {
     answer_with(stream, &answer)
 }
 
-fn content_length(head: &mut impl BufRead) -> std::io::Result<usize> {
+/// The length of the body that follows this head, which is read to its end.
+pub(crate) fn content_length(head: &mut impl BufRead) -> std::io::Result<usize> {
     let mut length = 0;
     for line in head.lines() {
         let line = line?;

@@ -19,6 +19,8 @@ use std::{
 use serde_json::{Value, json};
 use shared::digest::KvKey;
 
+use crate::held_kv::content_length;
+
 /// Longer than any head or body here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -175,18 +177,6 @@ fn rest(shared: &Shared, method: &str, path: &str, body: &[u8]) -> (u16, String)
         _ => return (404, json!({"success": false, "errors": [{"code": 10000}]}).to_string()),
     };
     (200, json!({"success": true, "errors": [], "messages": [], "result": result}).to_string())
-}
-
-fn content_length(head: &mut impl BufRead) -> std::io::Result<usize> {
-    let mut length = 0;
-    for line in head.lines() {
-        let line = line?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().map_err(std::io::Error::other)?;
-        }
-    }
-    Ok(length)
 }
 
 /// Names are percent-encoded: `%3A` is a colon.
