@@ -28,6 +28,7 @@ pub struct Workerd {
     /// Where each isolate answers.
     pub urls: Vec<String>,
     proxy: String,
+    feed_name: String,
     /// What it shares with the control plane.
     pub secret: String,
     folder: TempDir,
@@ -49,6 +50,9 @@ pub struct Plan<'a> {
     pub proxied: bool,
 }
 
+/// The name of the feed, as long as it is not moved.
+const FEED_NAME: &str = "the-first-feed";
+
 /// What stands between the isolates and the feed, if anything does. A network can do this, and workerd alone cannot.
 const PROXY: &str = r#"
 let mode = "pass";
@@ -57,7 +61,7 @@ export class Proxy {
   async fetch(request) {
     if (mode === "hang") await new Promise((resolve) => setTimeout(resolve, 600_000));
     if (mode === "fail") throw new Error("as the test wants it");
-    const feed = this.env.REAL.get(this.env.REAL.idFromName("changes"));
+    const feed = this.env.REAL.get(this.env.REAL.idFromName("the-first-feed"));
     return feed.fetch(request);
   }
 }
@@ -102,7 +106,8 @@ impl Workerd {
             .expect("the folder is writable");
         let urls = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
         let proxy = format!("http://127.0.0.1:{proxy_port}");
-        let mut workerd = Self { process: None, urls, proxy, secret, folder, programs };
+        let feed_name = FEED_NAME.to_owned();
+        let mut workerd = Self { process: None, urls, proxy, feed_name, secret, folder, programs };
         workerd.start_again();
         Some(workerd)
     }
@@ -144,6 +149,18 @@ impl Workerd {
     #[must_use]
     pub fn log(&self) -> String {
         self.process.as_ref().map_or_else(String::new, |process| process.stdout() + &process.stderr())
+    }
+
+    /// Makes another object the change feed, from the next start on.
+    ///
+    /// # Panics
+    /// If the configuration cannot be read.
+    pub fn move_feed(&mut self) {
+        let file = self.folder.path().join("config.capnp");
+        let text = fs::read_to_string(&file).expect("it was written");
+        let elsewhere = format!("elsewhere-{:x}", crate::unique());
+        fs::write(&file, text.replace(&self.feed_name, &elsewhere)).expect("the folder is writable");
+        self.feed_name = elsewhere;
     }
 
     /// Removes all that the change feed ever stored. workerd must not run meanwhile.
@@ -209,6 +226,7 @@ const {name} :Workerd.Worker = (
     (name = "LATCHKEY_EDGE_SECRET", text = "{secret}"),
     (name = "CONTROL_PLANE_URL", text = "{control_plane}"),
     (name = "LEASE_MS", text = "{lease_ms}"),
+    (name = "FEED_NAME", text = "{FEED_NAME}"),
   ],
   {object}
 );

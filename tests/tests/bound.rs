@@ -384,8 +384,8 @@ fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
         let path = format!("/api_keys/{}", key.id);
         until_acknowledged(|| api.try_send("DELETE", &path, None), 204);
         let acknowledged = moment();
-        let what = ["workerd is killed", "latchkey is killed", "the feed is lost", "the feed goes back"][round % 4];
-        match round % 4 {
+        let what = EVENTS[round % EVENTS.len()];
+        match round % EVENTS.len() {
             0 => {
                 world.workerd.kill();
                 world.workerd.start_again();
@@ -400,7 +400,13 @@ fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
                 world.workerd.lose_the_feed();
                 world.workerd.start_again();
             }
-            _ => roll_back_the_feed(&world),
+            3 => roll_back_the_feed(&world),
+            _ => {
+                let _ = world.latchkey.run(&["edge", "retire", "--yes"]).success();
+                world.workerd.kill();
+                world.workerd.move_feed();
+                world.workerd.start_again();
+            }
         }
         let back = moment();
         let mut decides_again = [None; ISOLATES];
@@ -426,6 +432,9 @@ fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
         }
     }
 }
+
+const EVENTS: [&str; 5] =
+    ["workerd is killed", "latchkey is killed", "the feed is lost", "the feed goes back", "the feed is moved"];
 
 /// Makes the feed believe that it has lost something, which closes it.
 fn roll_back_the_feed(world: &World) {
