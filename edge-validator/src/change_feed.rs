@@ -17,7 +17,7 @@ use shared::{
     digest::Place,
     error::ApiError,
     feed::{
-        APPEND_MAX, Change, Epoch, Feed, PAGE_MAX, Position, Refusal, Rules,
+        APPEND_MAX, Change, Epoch, Feed, Mark, PAGE_MAX, Position, Refusal, Rules,
         wire::{self, Append, Appended, Changes, Found, Lookup, OneRecord, Open, Report, Since, WireChange},
     },
 };
@@ -33,7 +33,7 @@ use rows::{Body, Rows};
 pub const PAGE: &str = "/page";
 /// What an isolate asks for the record of one key.
 pub const RECORD: &str = "/record";
-/// The header of an answer to an append that was not empty.
+/// The header of an answer to an append that changed something that was there before.
 pub const NEWS: &str = "latchkey-news";
 /// How often what need not stay is removed.
 const TRIM_EACH_MILLIS: i64 = 60_000;
@@ -74,8 +74,8 @@ impl ChangeFeed {
                 let Append { known, changes } = parse(&body)?;
                 at_most(changes.len(), APPEND_MAX)?;
                 self.trim(&mut feed)?;
+                let is_news = changes.iter().any(|change| change.mark != Mark::Created);
                 let (status, held) = feed.append(known, changes.into_iter().map(change).collect())?;
-                let is_news = !held.is_empty();
                 let response = json(&Appended { status, held })?;
                 if is_news {
                     response.headers().set(NEWS, "1")?;

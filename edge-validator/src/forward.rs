@@ -28,9 +28,11 @@ pub async fn answer(request: &Request, config: &Config) -> Result<Response, Fail
     }
 }
 
-/// Whether the control plane has changed something, and said so.
+/// Whether the control plane has changed something that was there before (what is created is found without more ado).
 const fn is_change(method: &Method, status: u16) -> bool {
-    !matches!(method, Method::Get | Method::Head | Method::Options) && matches!(status, 200..=299)
+    const CREATED: u16 = 201;
+    let is_success = matches!(status, 200..=299) && status != CREATED;
+    is_success && !matches!(method, Method::Get | Method::Head | Method::Options)
 }
 
 /// The same request to another URL: method, headers and the unread body. Redirects are the client's to follow, as
@@ -78,7 +80,9 @@ fn unreachable(cause: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_no_answer, split, target};
+    use worker::Method;
+
+    use super::{is_change, is_no_answer, split, target};
 
     #[test]
     fn path_and_query_are_kept_to_the_letter() {
@@ -94,6 +98,16 @@ mod tests {
         assert_eq!(split("http://localhost:8787/a?b"), ("http", "localhost:8787", "/a?b"));
         assert_eq!(split("https://edge.example"), ("https", "edge.example", ""));
         assert_eq!(split("https://edge.example?q"), ("https", "edge.example", "?q"));
+    }
+
+    #[test]
+    fn a_change_is_what_succeeded_and_created_nothing() {
+        for (method, status) in [(Method::Delete, 204), (Method::Post, 200), (Method::Put, 200), (Method::Patch, 299)] {
+            assert!(is_change(&method, status), "{method} {status}");
+        }
+        for (method, status) in [(Method::Get, 200), (Method::Head, 200), (Method::Post, 201), (Method::Delete, 404)] {
+            assert!(!is_change(&method, status), "{method} {status}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ use crate::{clock, config::Edge, counters::count, failure::Failure, feed as chan
 
 /// How long a request waits for a lease, all in all.
 const LEASE_PATIENCE_MILLIS: i64 = 3_000;
+/// How much longer than a poll may take its outcome is waited for.
+const POLL_MARGIN_MILLIS: i64 = 100;
 /// How long one record of the feed may take.
 const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 /// The most pages that are read in one go: as many as a full feed has, and some.
@@ -117,7 +119,9 @@ impl Knowledge<'_> {
         let deadline = clock::now().plus_millis(LEASE_PATIENCE_MILLIS);
         loop {
             self.poll_in_background();
-            let left = deadline.as_millis() - clock::now().as_millis();
+            // Longer than this no poll takes; if nothing was heard of it then, whoever sent it is gone, and we poll ourselves.
+            let longest = self.edge.limits.poll + POLL_MARGIN_MILLIS;
+            let left = longest.min(deadline.as_millis() - clock::now().as_millis());
             let outcome = match u64::try_from(left) {
                 Ok(left @ 1..) => poll_outcome(Duration::from_millis(left)).await,
                 _ => return Err(no_lease()),
