@@ -412,13 +412,18 @@ impl<'a, S: Store> Feed<'a, S> {
             let is_late = self.rules.newest_wins && !is_newer && !is_newly_revoked;
             let would_revive = was_revoked && !is_revoked && self.rules.revoked_is_final;
             if is_late || would_revive {
-                // The same again, from a publisher that repeats itself, or sealed with another secret. It is no news.
+                // What stands in for a change stays as long as the change would have.
+                let kept_until = kept_until.max(there.kept_until);
+                // The same again, from a publisher that repeats itself, or sealed with another secret, is no news either.
                 if is_same && there.mark == mark {
-                    let kept_until = kept_until.max(there.kept_until);
                     self.store.put(Entry { kept_until, body: change.body, ..there })?;
                     return Ok(Held { version: change.version, revoked: is_revoked });
                 }
-                return Ok(Held { version: there.version, revoked: was_revoked });
+                let held = Held { version: there.version, revoked: was_revoked };
+                if kept_until > there.kept_until {
+                    self.store.put(Entry { kept_until, ..there })?;
+                }
+                return Ok(held);
             }
             if self.rules.kept_is_inherited {
                 kept_until = kept_until.max(there.kept_until);

@@ -182,6 +182,9 @@ struct World {
     scheduled: u64,
     database: Database,
     backup: Option<Database>,
+    /// For each key, whether a backup lacked a state of it, or of its organization, that the feed did not have any more
+    /// either. KV and isolates may still know that state, and it is right that they go on refusing what it refused.
+    forgotten: Vec<bool>,
     calls: Vec<Call>,
     acknowledged: HashMap<Place, Vec<Acknowledged>>,
     feed: MemoryFeed,
@@ -226,6 +229,7 @@ impl World {
             scheduled: 0,
             database: Database { keys, organizations, known: None },
             backup: None,
+            forgotten: vec![false; KEYS],
             calls: vec![],
             acknowledged: HashMap::new(),
             feed: MemoryFeed::empty(),
@@ -665,6 +669,7 @@ impl World {
         let is_settled = |row: &Row| row.created_at.max(row.changed_at.unwrap_or(0)) + SETTLED < asked.began;
         let is_good = row.exists && row.good && !row.revoked && organization.good;
         let starts_late = asked.began > SETTLED;
+        let is_good = is_good && !self.forgotten[asked.key];
         if is_calm && starts_late && is_good && (is_settled(row) || row.changed_at.is_none() && row.created_at == 0) {
             self.fail(format!("the good key {} was not accepted: {what}; {row:?}", asked.key));
         }
@@ -709,7 +714,7 @@ impl World {
     fn restore_database(&mut self) {
         let is_open = self.feed.status.is_some_and(|status| status.state == State::Open);
         let Some(backup) = self.backup.clone().filter(|_| is_open) else { return };
-        self.database = backup;
+        let before = std::mem::replace(&mut self.database, backup);
         self.calls.clear();
         let now = self.now;
         for (place, entry) in &self.feed.entries {
@@ -730,6 +735,15 @@ impl World {
                 row.version = Version(now.max(entry.version.0 + 1));
                 row.changed_at = Some(now);
             }
+        }
+        let is_behind = |(row, before): (&Row, &Row)| {
+            row.version < before.version || !row.revoked && (before.revoked || !before.good)
+        };
+        let after = &self.database;
+        for (key, known) in self.forgotten.iter_mut().enumerate() {
+            let organization = key % ORGANIZATIONS;
+            *known |= is_behind((&after.keys[key], &before.keys[key]))
+                || is_behind((&after.organizations[organization], &before.organizations[organization]));
         }
     }
 }
