@@ -44,6 +44,8 @@ const SETTLED: i64 = 5_000;
 
 const SEEDS: std::ops::Range<u64> = 1..21;
 const DEEP_SEEDS: std::ops::Range<u64> = 1..1_001;
+/// What deep runs have found: that a tombstone left the feed before a change that it stood in for.
+const FOUND: [u64; 2] = [329, 532];
 
 /// Splitmix64: every seed gives another sequence, the same one everywhere.
 struct Random(u64);
@@ -759,8 +761,9 @@ fn limits() -> Limits {
 fn nothing_goes_wrong_in_the_long_run() {
     let one = std::env::var("LATCHKEY_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let many = if std::env::var_os("LATCHKEY_TEST_DEEP").is_some() { DEEP_SEEDS } else { SEEDS };
-    let seeds = one.map_or(many, |seed| seed..seed + 1);
+    let seeds: Vec<u64> = one.map_or_else(|| many.chain(FOUND).collect(), |seed| vec![seed]);
     let failures: Vec<String> = seeds
+        .into_iter()
         .filter_map(|seed| match World::new(seed).run() {
             Ok(counts) => {
                 println!("seed {seed}: {counts:?}");
