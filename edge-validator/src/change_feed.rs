@@ -17,11 +17,14 @@ use shared::{
     digest::Place,
     error::ApiError,
     feed::{
-        APPEND_MAX, Change, Epoch, Feed, Mark, PAGE_MAX, Position, Refusal, Rules,
+        APPEND_MAX, Change, Epoch, Feed, Mark, PAGE_MAX, Position, Refusal, Rules, Store,
         wire::{self, Append, Appended, Changes, Found, Lookup, OneRecord, Open, Report, Since, WireChange},
     },
 };
-use worker::{DurableObject, Env, Method, Request, Response, State, durable_object, js_sys::Uint8Array, wasm_bindgen};
+use worker::{
+    DurableObject, Env, Method, Request, Response, State, console_error, durable_object, js_sys::Uint8Array,
+    wasm_bindgen,
+};
 
 use crate::{body, clock, failure::Failure, response};
 
@@ -48,6 +51,10 @@ pub struct ChangeFeed {
 
 impl DurableObject for ChangeFeed {
     fn new(state: State, _env: Env) -> Self {
+        // Without its tables every request fails, and says so.
+        if let Err(cause) = Rows::create(&state) {
+            console_error!("The tables of the change feed could not be made: {cause}");
+        }
         Self { state, trimmed_at: Cell::new(None), entries: Cell::new(None) }
     }
 
@@ -59,7 +66,7 @@ impl DurableObject for ChangeFeed {
 impl ChangeFeed {
     async fn answer(&self, mut request: Request) -> Result<Response, Failure> {
         let body = body::read(&mut request, wire::BODY_LIMIT).await?;
-        let mut rows = Rows::open(&self.state, &self.entries)?;
+        let mut rows = Rows::open(&self.state, &self.entries);
         let mut feed = Feed::new(&mut rows, fresh_epoch()?, Rules::ALL);
         match (request.method(), request.path().as_str()) {
             (Method::Get, PAGE) => {
@@ -121,7 +128,7 @@ impl ChangeFeed {
 
 fn report(feed: &mut Feed<'_, Rows<'_>>) -> Result<Response, Failure> {
     let status = feed.status()?;
-    json(&Report { status, entries: feed.store().counted()?, bytes: feed.store().bytes() })
+    json(&Report { status, entries: feed.store().count()?, bytes: feed.store().bytes() })
 }
 
 fn change(change: WireChange) -> Change<Body> {

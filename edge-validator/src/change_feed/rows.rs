@@ -12,7 +12,7 @@ use worker::{Error, SqlStorage, SqlStorageValue};
 
 use crate::failure::Failure;
 
-/// Run each time that the object wakes. Tables are only ever added to: an older Worker may run beside this one.
+/// Run once each time that the object wakes. Tables are only ever added to: an older Worker may run beside this one.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS feed (
         id      INTEGER PRIMARY KEY CHECK (id = 1),
@@ -55,19 +55,14 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Opens them, and makes them if there are none.
-    pub fn open(state: &worker::State, entries: &'a Cell<Option<u64>>) -> Result<Self, Error> {
-        let rows = Self { sql: state.storage().sql(), entries };
-        // Once in a life of the object, that is when nothing was counted yet.
-        if entries.get().is_none() {
-            rows.sql.exec(SCHEMA, None)?;
-        }
-        Ok(rows)
+    /// Makes them if there are none.
+    pub fn create(state: &worker::State) -> Result<(), Error> {
+        state.storage().sql().exec(SCHEMA, None).map(drop)
     }
 
-    /// How many entries there are.
-    pub fn counted(&self) -> Result<u64, Failure> {
-        self.count()
+    /// Opens them.
+    pub fn open(state: &worker::State, entries: &'a Cell<Option<u64>>) -> Self {
+        Self { sql: state.storage().sql(), entries }
     }
 
     /// How many bytes they take.
