@@ -145,6 +145,15 @@ impl Workerd {
         self.process = None;
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// If it is stopped.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// What workerd wrote.
     #[must_use]
     pub fn log(&self) -> String {
@@ -263,8 +272,12 @@ const proxy :Workerd.Worker = (
     )
 }
 
-/// The one in `wrangler.toml`.
-fn compatibility_date() -> String {
+/// The compatibility date in `wrangler.toml`.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn compatibility_date() -> String {
     let text = fs::read_to_string(parts::workspace().join("wrangler.toml")).expect("there is a wrangler.toml");
     let line = text.lines().find_map(|line| line.strip_prefix("compatibility_date = ")).expect("it has a date");
     line.trim_matches('"').to_owned()
