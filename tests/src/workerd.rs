@@ -117,16 +117,21 @@ impl Workerd {
     /// # Panics
     /// If they do not start.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(self.programs.join("workerd"));
-        command.current_dir(self.folder.path()).args(["serve", "config.capnp"]);
-        let mut process = Process::start("workerd", &mut command);
+        self.launch();
+        let process = self.process.as_mut().expect("it was just launched");
         for url in &self.urls {
             let client = Client::new(url);
             process.until(PATIENCE, "an isolate answers", |_| {
                 client.try_send("GET", "/_edge/status", None).is_ok_and(|answer| answer.status == 401).then_some(())
             });
         }
-        self.process = Some(process);
+    }
+
+    /// Starts the process, and waits for nothing.
+    pub fn launch(&mut self) {
+        let mut command = Command::new(self.programs.join("workerd"));
+        command.current_dir(self.folder.path()).args(["serve", "config.capnp"]);
+        self.process = Some(Process::start("workerd", &mut command));
     }
 
     /// Changes how the feed is reached by those who reach it through the stand-in.

@@ -23,6 +23,9 @@ pub struct Arguments {
     /// Measure only this section; may be given several times.
     #[arg(long, value_name = "SECTION")]
     only: Vec<Section>,
+    /// Measure everything so often, in place of what each section thinks right.
+    #[arg(long, value_name = "NUMBER")]
+    rounds: Option<usize>,
     /// Where all samples go. The drawings are written beside it.
     #[arg(long, value_name = "FILE", default_value = "target/bench/latchkey.json")]
     json: PathBuf,
@@ -33,6 +36,12 @@ pub struct Arguments {
 enum Section {
     /// Validations by the Worker, beside one that does nothing and one in JavaScript.
     Edge,
+    /// The size of the Worker, and how soon it answers after its start.
+    Start,
+    /// What an isolate takes that remembers as many keys as it may.
+    Memory,
+    /// How soon after its acknowledgement a revocation is known to every isolate.
+    Revocation,
 }
 
 impl Section {
@@ -66,6 +75,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 
     if arguments.quick {
         command.arg("--quick");
+    }
+    if let Some(rounds) = arguments.rounds {
+        command.args(["--rounds", &rounds.to_string()]);
     }
     for section in wanted {
         let value = section.to_possible_value().context("every section has a name")?;

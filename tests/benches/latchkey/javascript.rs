@@ -1,6 +1,6 @@
 //! Workers in JavaScript, each in a workerd of its own, to compare ours with. They lie in `workers/`.
 
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use tempfile::TempDir;
 use tests::{http::Client, parts, ports, process::Process, workerd};
@@ -20,7 +20,8 @@ pub struct JavaScript {
     pub client: Client,
     /// Where it answers.
     pub address: SocketAddr,
-    _folder: TempDir,
+    name: String,
+    folder: TempDir,
 }
 
 impl JavaScript {
@@ -46,7 +47,6 @@ impl JavaScript {
     }
 
     fn start_before(name: &str, script: &str, bindings: &str, kv_port: u16) -> Self {
-        let programs = parts::node_programs().expect("`cargo xtask bench` says where workerd is");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = ports::free();
         let date = workerd::compatibility_date();
@@ -79,12 +79,22 @@ const feed :Workerd.Worker = (
         for (file, text) in [("main.js", script), ("feed.js", FEED), ("config.capnp", &configuration)] {
             fs::write(folder.path().join(file), text).expect("the folder is writable");
         }
-        let mut command = Command::new(programs.join("workerd"));
-        command.current_dir(folder.path()).args(["serve", "config.capnp"]);
-        let mut process = Process::start(&format!("workerd with {name}"), &mut command);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let client = Client::new(&format!("http://{address}"));
+        let mut process = Self::process(name, folder.path());
         process.until(PATIENCE, "the Worker answers", |_| client.try_send("GET", "/", None).is_ok().then_some(()));
-        Self { process, client, address, _folder: folder }
+        Self { process, client, address, name: name.to_owned(), folder }
+    }
+
+    /// Starts its process again, and waits for nothing. The last one must have been killed.
+    pub fn launch(&mut self) {
+        self.process = Self::process(&self.name, self.folder.path());
+    }
+
+    fn process(name: &str, folder: &Path) -> Process {
+        let programs = parts::node_programs().expect("`cargo xtask bench` says where workerd is");
+        let mut command = Command::new(programs.join("workerd"));
+        command.current_dir(folder).args(["serve", "config.capnp"]);
+        Process::start(&format!("workerd with {name}"), &mut command)
     }
 }

@@ -7,6 +7,9 @@
 //! | module | what it measures |
 //! | --- | --- |
 //! | [`edge`] | validations by the Worker, beside a Worker that does nothing and one that was written in JavaScript |
+//! | [`start`] | the size of the Worker, and how soon it answers |
+//! | [`memory`] | what an isolate takes that remembers as much as it may |
+//! | [`revocation`] | how soon after its acknowledgement a revocation is known everywhere |
 //!
 //! [`report`] has the types of the results; [`plots`] draws two of them.
 
@@ -15,9 +18,13 @@
 mod edge;
 mod javascript;
 mod machine;
+mod memory;
 mod plots;
 mod report;
+mod revocation;
 mod rounds;
+mod start;
+mod worlds;
 
 use std::{
     env, fs,
@@ -35,13 +42,19 @@ struct Section {
 }
 
 /// In the order of the report.
-const SECTIONS: &[Section] = &[Section { name: "edge", measure: edge::measure }];
+const SECTIONS: &[Section] = &[
+    Section { name: "edge", measure: edge::measure },
+    Section { name: "start", measure: start::measure },
+    Section { name: "memory", measure: memory::measure },
+    Section { name: "revocation", measure: revocation::measure },
+];
 
 /// What the command line says.
 #[derive(Debug)]
 pub struct Settings {
     /// Whether this is only to see that everything can be measured. Its numbers are worth little.
     pub quick: bool,
+    rounds: Option<usize>,
     only: Vec<String>,
     json: PathBuf,
 }
@@ -53,13 +66,21 @@ impl Settings {
         if self.quick { quick } else { thorough }
     }
 
+    /// How often everything is measured: what the command line says, or else one of these.
+    #[must_use]
+    pub fn rounds(&self, thorough: usize, quick: usize) -> usize {
+        self.rounds.unwrap_or_else(|| self.thorough_or_quick(thorough, quick))
+    }
+
     fn from_command_line() -> Self {
-        let mut settings = Self { quick: false, only: vec![], json: PathBuf::from("target/bench/latchkey.json") };
+        let json = PathBuf::from("target/bench/latchkey.json");
+        let mut settings = Self { quick: false, rounds: None, only: vec![], json };
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} wants a value"));
             match argument.as_str() {
                 "--quick" => settings.quick = true,
+                "--rounds" => settings.rounds = Some(value().parse().expect("a number of rounds")),
                 "--only" => settings.only.push(value()),
                 "--json" => settings.json = value().into(),
                 // cargo says this to every benchmark.

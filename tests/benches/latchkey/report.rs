@@ -59,12 +59,6 @@ impl Table {
     pub fn new(title: impl Into<String>, rows: Vec<Row>) -> Self {
         Self { section: "", title: title.into(), rows }
     }
-
-    /// The row of this name.
-    #[must_use]
-    pub fn row(&self, name: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.name == name)
-    }
 }
 
 impl Row {

@@ -40,7 +40,12 @@ struct Sample {
 }
 
 /// Before each measurement: connections are made, leases renewed, caches warm again.
-const LEAD_IN: Duration = Duration::from_millis(400);
+const LEAD_IN: Duration = Duration::from_millis(200);
+/// Of one subject in one round. Many short rounds rather than a few long ones: what disturbs a machine comes and goes
+/// within seconds, and so mostly falls upon a whole round or upon none of it.
+const DURATION: Duration = Duration::from_millis(800);
+/// Before the first round: what is compiled while it runs is compiled then.
+const WARM_UP: Duration = Duration::from_secs(4);
 
 /// Asks each subject in turn, for some rounds, and returns a row for each.
 ///
@@ -48,17 +53,15 @@ const LEAD_IN: Duration = Duration::from_millis(400);
 /// If an answer is not the expected one.
 #[must_use]
 pub fn in_turn(subjects: &[Subject], settings: &Settings) -> Vec<Row> {
-    let rounds = settings.thorough_or_quick(7, 2);
-    let duration = Duration::from_millis(if settings.quick { 500 } else { 2_500 });
+    let rounds = settings.rounds(21, 2);
     for subject in subjects {
-        // What is compiled while it runs is compiled now.
-        ask(subject, if settings.quick { LEAD_IN } else { 2 * duration });
+        ask(subject, if settings.quick { LEAD_IN } else { WARM_UP });
     }
     let mut samples: Vec<Vec<Sample>> = vec![vec![]; subjects.len()];
     for round in 1..=rounds {
         for (subject, samples) in subjects.iter().zip(&mut samples) {
             ask(subject, LEAD_IN);
-            let sample = Sample::take(subject, duration);
+            let sample = Sample::take(subject, DURATION);
             let Sample { rate, cpu, .. } = sample;
             let name = subject.name;
             progress(&format!(
@@ -95,7 +98,7 @@ fn row(subject: &Subject, its: &[Sample], subjects: &[Subject], samples: &[Vec<S
     let of = |what: fn(&Sample) -> f64| its.iter().map(what).collect::<Vec<f64>>();
     let mut row = Row::new(subject.name)
         .with("requests/s", of(|sample| sample.rate))
-        .with("CPU of each, µs", of(|sample| sample.cpu))
+        .with("CPU per request, µs", of(|sample| sample.cpu))
         .with("p50, µs", of(|sample| sample.p50))
         .with("p99, µs", of(|sample| sample.p99));
     for (column, rival) in subject.rivals {
