@@ -176,6 +176,13 @@ pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &ApiKeyId) -> 
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
 }
 
+/// Whether there is a key with this id, or ever was.
+pub async fn ever_was(conn: Conn<'_>, environment: &EnvironmentId, id: &ApiKeyId) -> Result<bool> {
+    const SQL: &str = "SELECT COUNT(*) FROM api_keys WHERE environment_id = $1 AND id = $2";
+    let count: i64 = on_db!(conn, c => sqlx::query_scalar(SQL).bind(environment).bind(id).fetch_one(c).await)?;
+    Ok(count > 0)
+}
+
 /// The key with this digest, revoked or not.
 pub async fn by_digest(conn: Conn<'_>, environment: &EnvironmentId, digest: &Digest) -> Result<Option<ApiKey>> {
     const SQL: &str = select!("WHERE k.environment_id = $1 AND k.digest = $2");
