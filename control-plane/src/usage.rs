@@ -21,7 +21,7 @@ use shared::{
     usage::{Batch, Outcome, TELL_AFTER_KEYS, Tally},
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     time::sleep,
 };
 
@@ -38,6 +38,9 @@ mod sweeper;
 
 /// How often what was counted is written.
 pub const WRITE_EACH: Duration = Duration::from_secs(5);
+/// How many batches are added up at once. Those of one environment wait for each other anyway, and while they do, they must
+/// not hold every connection to the database.
+const APPLIED_AT_ONCE: usize = 4;
 /// A failure is logged when it is the first one, and then each so many.
 const LOG_EACH: u32 = 12;
 
@@ -84,13 +87,14 @@ pub struct Usage {
     pub retention: Retention,
     tally: Mutex<Tally>,
     many: Notify,
+    applying: Semaphore,
 }
 
 impl Usage {
     /// Nothing was counted yet.
     #[must_use]
     pub fn new(retention: Retention) -> Self {
-        Self { retention, tally: Mutex::default(), many: Notify::new() }
+        Self { retention, tally: Mutex::default(), many: Notify::new(), applying: Semaphore::new(APPLIED_AT_ONCE) }
     }
 
     /// Counts a validation of a key.
@@ -126,6 +130,7 @@ impl Usage {
 /// # Errors
 /// If the database fails. Then nobody knows whether it was added up, and it must be told again.
 pub async fn apply(app: &App, batch: &Batch) -> storage::Result<Option<Counted>> {
+    let _one_of_few = app.usage.applying.acquire().await;
     let now = app.clock.now();
     let mut transaction = app.db.write().await?;
     let counted = usage::apply(transaction.conn(), batch, app.usage.retention.hours(now), now).await?;

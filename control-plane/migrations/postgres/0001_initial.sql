@@ -95,7 +95,6 @@ CREATE TABLE api_keys (
     expires_at       BIGINT,
     not_before       BIGINT,
     disabled         BOOLEAN NOT NULL DEFAULT FALSE,
-    last_used_at     BIGINT,
     -- Goes up with every change, and never back.
     version          BIGINT NOT NULL,
     created_by       TEXT NOT NULL,
@@ -171,6 +170,12 @@ CREATE TABLE edge_sync (
     cursor     TEXT NOT NULL,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (namespace, kind)
+);
+
+-- When each key was last accepted. It is not in the key's row, so that who changes a key never waits for who counts.
+CREATE TABLE last_uses (
+    key_id  TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    used_at BIGINT NOT NULL
 );
 
 -- How often each key was validated: a row for each hour, counted since 1970, and each outcome.

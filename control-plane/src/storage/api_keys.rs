@@ -70,10 +70,12 @@ pub struct ApiKey {
 macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
-            "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation
+            "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation,
+                l.used_at AS last_used_at
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id
-             JOIN environments e ON e.id = k.environment_id ",
+             JOIN environments e ON e.id = k.environment_id
+             LEFT JOIN last_uses l ON l.key_id = k.id ",
             $($rest)?
         )
     };

@@ -5,7 +5,8 @@
 //!
 //! Batches of many senders add to the same rows at the same time. Each takes its rows table by table and, within a table, in
 //! order of their keys, so that no two wait for each other. The totals of an environment, which nearly all of them want,
-//! come last and are held for the shortest time. What is counted changes no key, so no record is published for it.
+//! come last and are held for the shortest time. No row of a key is touched: a revocation never waits for who counts, and no
+//! record is published for what was counted.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -207,13 +208,9 @@ async fn note_uses(conn: Conn<'_>, sums: &Sums) -> Result<()> {
         return Ok(());
     }
     let sql = sql!(conn,
-        "WITH held AS (
-            SELECT id FROM api_keys WHERE id IN (SELECT value ->> 'id' FROM " (elements of "$1") ")
-            ORDER BY id" (for update) ")
-         UPDATE api_keys SET last_used_at = CAST(used.value ->> 'at' AS BIGINT)
-         FROM " (elements of "$1") " used
-         WHERE api_keys.id = used.value ->> 'id' AND api_keys.id IN (SELECT id FROM held)
-           AND (last_used_at IS NULL OR last_used_at < CAST(used.value ->> 'at' AS BIGINT))");
+        "INSERT INTO last_uses (key_id, used_at)
+         SELECT value ->> 'id', CAST(value ->> 'at' AS BIGINT) FROM " (elements of "$1") " WHERE TRUE ORDER BY 1
+         ON CONFLICT (key_id) DO UPDATE SET used_at = excluded.used_at WHERE last_uses.used_at < excluded.used_at");
     let uses: Vec<Use<'_>> = sums.uses.iter().map(|(id, at)| Use { id, at: *at }).collect();
     on_db!(conn, c => sqlx::query(sql).bind(JsonText(uses)).execute(c).await.map(drop))
 }

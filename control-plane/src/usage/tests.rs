@@ -103,6 +103,33 @@ conformance! {
         assert_eq!(usage["data"][0]["outcomes"], json!({"valid": KEYS_MAX}));
     }
 
+    /// Batches of one environment wait for each other, and then for whoever has its rows.
+    async fn batches_that_wait_leave_connections_to_others(db: Db) {
+        let world = World::new(db).await;
+        let app = &world.server.app;
+        let batch_of = |sender: usize| {
+            let mut tally = Tally::default();
+            tally.count_unknown(&world.server.environment, Reason::Malformed, app.clock.now());
+            tally.close(&format!("sender {sender}"), 1)
+        };
+        assert!(apply(app, &batch_of(0)).await.unwrap().is_some());
+        let batches: Vec<Batch> = (1..=40).map(batch_of).collect();
+        let mut holder = app.db.write().await.unwrap();
+        let now = app.clock.now();
+        usage::apply(holder.conn(), &batch_of(41), app.usage.retention.hours(now), now).await.unwrap();
+        let others = async {
+            for _ in 0..100 {
+                world.server.get("/usage").await.expect(200);
+            }
+            holder.commit().await.unwrap();
+        };
+        let applied = futures::future::join_all(batches.iter().map(|batch| apply(app, batch)));
+        let (applied, ()) = tokio::join!(applied, others);
+        assert!(applied.into_iter().all(|counted| counted.unwrap().is_some()));
+        let usage = world.server.get("/usage").await.expect(200);
+        assert_eq!(usage["data"][0]["outcomes"], json!({"malformed": 42}));
+    }
+
     async fn what_is_older_than_it_is_kept_for_is_forgotten(db: Db) {
         let world = World::new(db).await;
         world.validate().await;
