@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 use crate::{http::Client, parts, ports, process::Process};
 
+/// What the Worker consists of, the entry first.
+const MODULES: [&str; 3] = ["src/worker.js", "build/index.js", "build/index_bg.wasm"];
 /// How long the runtime may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -97,9 +99,10 @@ impl Workerd {
         let ports: Vec<u16> = (0..plan.isolates).map(|_| ports::free()).collect();
         let proxy_port = ports::free();
         fs::write(folder.path().join("proxy.js"), PROXY).expect("the folder is writable");
-        for file in ["index.js", "index_bg.wasm"] {
-            let built = parts::workspace().join("edge-validator/build").join(file);
-            fs::copy(&built, folder.path().join(file)).expect("the Worker was built");
+        for file in MODULES {
+            let copy = folder.path().join(file);
+            fs::create_dir_all(copy.parent().expect("it is in a folder")).expect("the folder is writable");
+            fs::copy(parts::workspace().join("edge-validator").join(file), copy).expect("the Worker was built");
         }
         fs::create_dir(folder.path().join("feed")).expect("the folder is writable");
         fs::write(folder.path().join("config.capnp"), configuration(plan, &secret, &ports, proxy_port, folder.path()))
@@ -117,16 +120,21 @@ impl Workerd {
     /// # Panics
     /// If they do not start.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(self.programs.join("workerd"));
-        command.current_dir(self.folder.path()).args(["serve", "config.capnp"]);
-        let mut process = Process::start("workerd", &mut command);
+        self.launch();
+        let process = self.process.as_mut().expect("it was just launched");
         for url in &self.urls {
             let client = Client::new(url);
             process.until(PATIENCE, "an isolate answers", |_| {
                 client.try_send("GET", "/_edge/status", None).is_ok_and(|answer| answer.status == 401).then_some(())
             });
         }
-        self.process = Some(process);
+    }
+
+    /// Starts the process, and waits for nothing.
+    pub fn launch(&mut self) {
+        let mut command = Command::new(self.programs.join("workerd"));
+        command.current_dir(self.folder.path()).args(["serve", "config.capnp"]);
+        self.process = Some(Process::start("workerd", &mut command));
     }
 
     /// Changes how the feed is reached by those who reach it through the stand-in.
@@ -143,6 +151,15 @@ impl Workerd {
     /// Kills the process, as a crash does.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// If it is stopped.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
     }
 
     /// What workerd wrote.
@@ -216,8 +233,9 @@ fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], proxy_port: u16, f
             r#"
 const {name} :Workerd.Worker = (
   modules = [
-    (name = "index.js", esModule = embed "index.js"),
-    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
+    (name = "src/worker.js", esModule = embed "src/worker.js"),
+    (name = "build/index.js", esModule = embed "build/index.js"),
+    (name = "build/index_bg.wasm", wasm = embed "build/index_bg.wasm"),
   ],
   compatibilityDate = "{date}",
   bindings = [
@@ -263,8 +281,12 @@ const proxy :Workerd.Worker = (
     )
 }
 
-/// The one in `wrangler.toml`.
-fn compatibility_date() -> String {
+/// The compatibility date in `wrangler.toml`.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn compatibility_date() -> String {
     let text = fs::read_to_string(parts::workspace().join("wrangler.toml")).expect("there is a wrangler.toml");
     let line = text.lines().find_map(|line| line.strip_prefix("compatibility_date = ")).expect("it has a date");
     line.trim_matches('"').to_owned()
