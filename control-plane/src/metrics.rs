@@ -48,7 +48,7 @@ pub enum BatchResult {
     Applied,
     /// It was added up before.
     Repeated,
-    /// It could not be read.
+    /// It could not be read, or did not arrive whole.
     Refused,
 }
 

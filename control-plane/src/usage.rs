@@ -14,7 +14,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use shared::{
     Timestamp,
-    digest::{Digest, KvKey},
+    digest::{Digest, Place},
     entropy::Entropy,
     id::EnvironmentId,
     reason::Reason,
@@ -29,7 +29,7 @@ use crate::{
     app::App,
     entropy::OsEntropy,
     storage::{
-        self,
+        self, Db,
         usage::{self, Counted, Hours},
     },
 };
@@ -40,7 +40,7 @@ mod sweeper;
 pub const WRITE_EACH: Duration = Duration::from_secs(5);
 /// How many batches are added up at once. Those of one environment wait for each other anyway, and while they do, they must
 /// not hold every connection to the database.
-const APPLIED_AT_ONCE: usize = 4;
+const APPLIED_AT_ONCE: u32 = 4;
 /// A failure is logged when it is the first one, and then each so many.
 const LOG_EACH: u32 = 12;
 
@@ -94,12 +94,17 @@ impl Usage {
     /// Nothing was counted yet.
     #[must_use]
     pub fn new(retention: Retention) -> Self {
-        Self { retention, tally: Mutex::default(), many: Notify::new(), applying: Semaphore::new(APPLIED_AT_ONCE) }
+        Self {
+            retention,
+            tally: Mutex::default(),
+            many: Notify::new(),
+            applying: Semaphore::new(APPLIED_AT_ONCE as usize),
+        }
     }
 
     /// Counts a validation of a key.
     pub fn count_key(&self, environment: &EnvironmentId, digest: Digest, outcome: Outcome, now: Timestamp) {
-        let place = KvKey::api_key(environment, &digest).place();
+        let place = Place::of_api_key(environment, &digest);
         let keys = self.with(|tally| {
             tally.count_key(place, outcome, now, || (environment.clone(), digest));
             tally.keys()
@@ -130,7 +135,9 @@ impl Usage {
 /// # Errors
 /// If the database fails. Then nobody knows whether it was added up, and it must be told again.
 pub async fn apply(app: &App, batch: &Batch) -> storage::Result<Option<Counted>> {
-    let _one_of_few = app.usage.applying.acquire().await;
+    // SQLite has one writer, so who changes something there should find one batch before it at the most.
+    let share = if matches!(app.db, Db::Sqlite { .. }) { APPLIED_AT_ONCE } else { 1 };
+    let _one_of_few = app.usage.applying.acquire_many(share).await;
     let now = app.clock.now();
     let mut transaction = app.db.write().await?;
     let counted = usage::apply(transaction.conn(), batch, app.usage.retention.hours(now), now).await?;

@@ -62,9 +62,14 @@ fn is_admitted(secrets: &EdgeSecrets, headers: &HeaderMap) -> bool {
     header.and_then(|header| header.strip_prefix("Bearer ")).is_some_and(|token| secrets.admits_usage(token))
 }
 
-/// A batch that cannot be read now can never be, so it is 422 whatever is wrong with it: the Worker lets it go then.
+/// A batch that cannot be read now can never be, so it is 422 whatever is wrong with it: the Worker lets it go then. One that
+/// did not arrive whole must come again, so that is nothing of the kind.
 async fn read(request: Request) -> Result<Batch, Error> {
-    let body = body::read(body::take_in_up_to(BATCH_LIMIT, request).await, BATCH_LIMIT).await?;
+    let request = body::take_in_up_to(BATCH_LIMIT, request).await;
+    let body = body::read(request, BATCH_LIMIT).await.map_err(|error| match error {
+        Error::Caller(error) if error.status == 400 => ApiError { status: 408, ..error }.into(),
+        error => error,
+    })?;
     let batch: Batch = json::parse(&body).map_err(|error| match error.status {
         422 => error,
         _ => FieldError::new("body", "invalid", error.body.message).into(),
@@ -250,6 +255,15 @@ mod tests {
             assert_eq!(world.send(long).await.error(413), "payload_too_large");
             assert_eq!(world.usage().await, (json!([]), json!([])));
             assert!(world.metrics().await.contains("latchkey_usage_batches_total{result=\"refused\"} 20\n"));
+        }
+
+        async fn a_batch_that_ends_early_is_not_refused_for_ever(db: Db) {
+            let world = World::new(db).await;
+            let half = world.batch(1).to_string().into_bytes().split_off(40);
+            let broken = [Ok(half), Err(std::io::Error::other("broken off by the test"))];
+            let reply = world.send(Body::from_stream(futures::stream::iter(broken))).await;
+            assert_eq!(reply.error(408), "incomplete_body");
+            world.send(world.batch(1).to_string()).await.expect(200);
         }
 
         async fn the_longest_batch_is_taken(db: Db) {
