@@ -12,6 +12,7 @@ mod paging;
 mod permissions;
 mod reseal;
 mod reseed;
+mod usage;
 
 use shared::Timestamp;
 
