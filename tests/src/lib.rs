@@ -20,6 +20,7 @@ pub mod calls;
 pub mod cost;
 pub mod database;
 pub mod edge;
+pub mod fleet;
 pub mod hand;
 pub mod held_kv;
 pub mod http;
