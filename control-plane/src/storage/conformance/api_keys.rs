@@ -6,8 +6,8 @@ use shared::{
 
 use super::*;
 use crate::storage::{
-    Db, PageRequest, Position, api_keys,
-    outbox::Changed,
+    Db, PageRequest, Position, api_keys, edge_sync,
+    outbox::{Changed, Kind},
     testing::{Tenant, conformance, organization},
 };
 
@@ -91,6 +91,10 @@ conformance! {
         let version = change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", EARLIER);
         assert_eq!(version, Some(Version(START.as_millis() + 1)));
         assert_eq!(change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", LATER), None);
+        assert_eq!(ask!(db, api_keys::unacknowledged_revocation, &tenant.environment, &id), None, "nobody waits for it");
+        change!(db, edge_sync::note_change, Kind::ApiKey, id.as_str(), false, START);
+        assert_eq!(ask!(db, api_keys::unacknowledged_revocation, &tenant.environment, &id), version);
+        assert_eq!(ask!(db, api_keys::unacknowledged_revocation, &other.environment, &id), None);
         assert_eq!(ask!(db, api_keys::get, &tenant.environment, &id), None);
         let tombstone = ask!(db, api_keys::by_digest, &tenant.environment, &Digest::of("key")).unwrap();
         let revoked = tombstone.into_record(START).revoked.unwrap();
