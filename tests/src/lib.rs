@@ -11,17 +11,20 @@
 //! | [`process`], [`processes`] | children that never outlive a test |
 //! | [`wait`] | the one way to wait: look again until a deadline |
 //! | [`workerd`], [`hand`] | the Worker in plain workerd, and the control plane's part played by hand |
+//! | [`load`], [`cost`] | asking as fast as a server answers, and what that costs: for the benchmarks |
 //! | [`held_kv`], [`stale_kv`] | the stand-ins: one delays what is real, the other is a KV that is stale, slow or broken |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on must stop, and say why")]
 
 pub mod calls;
+pub mod cost;
 pub mod database;
 pub mod edge;
 pub mod hand;
 pub mod held_kv;
 pub mod http;
 pub mod latchkey;
+pub mod load;
 pub mod parts;
 pub mod ports;
 pub mod process;

@@ -117,16 +117,21 @@ impl Workerd {
     /// # Panics
     /// If they do not start.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(self.programs.join("workerd"));
-        command.current_dir(self.folder.path()).args(["serve", "config.capnp"]);
-        let mut process = Process::start("workerd", &mut command);
+        self.launch();
+        let process = self.process.as_mut().expect("it was just launched");
         for url in &self.urls {
             let client = Client::new(url);
             process.until(PATIENCE, "an isolate answers", |_| {
                 client.try_send("GET", "/_edge/status", None).is_ok_and(|answer| answer.status == 401).then_some(())
             });
         }
-        self.process = Some(process);
+    }
+
+    /// Starts the process, and waits for nothing.
+    pub fn launch(&mut self) {
+        let mut command = Command::new(self.programs.join("workerd"));
+        command.current_dir(self.folder.path()).args(["serve", "config.capnp"]);
+        self.process = Some(Process::start("workerd", &mut command));
     }
 
     /// Changes how the feed is reached by those who reach it through the stand-in.
@@ -143,6 +148,15 @@ impl Workerd {
     /// Kills the process, as a crash does.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// If it is stopped.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
     }
 
     /// What workerd wrote.
@@ -263,8 +277,12 @@ const proxy :Workerd.Worker = (
     )
 }
 
-/// The one in `wrangler.toml`.
-fn compatibility_date() -> String {
+/// The compatibility date in `wrangler.toml`.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn compatibility_date() -> String {
     let text = fs::read_to_string(parts::workspace().join("wrangler.toml")).expect("there is a wrangler.toml");
     let line = text.lines().find_map(|line| line.strip_prefix("compatibility_date = ")).expect("it has a date");
     line.trim_matches('"').to_owned()

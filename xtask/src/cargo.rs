@@ -81,7 +81,17 @@ fn artifact(message: &Value) -> Option<Artifact> {
 
 /// Builds the control plane, and returns the path of its program.
 pub fn build_latchkey() -> Result<PathBuf> {
-    let artifacts = build(command("cargo")?.args(["build", "--package", "control-plane", "--bin", "latchkey"]))?;
+    build_latchkey_with(&[])
+}
+
+/// The same, as it is released.
+pub fn build_released_latchkey() -> Result<PathBuf> {
+    build_latchkey_with(&["--release"])
+}
+
+fn build_latchkey_with(options: &[&str]) -> Result<PathBuf> {
+    let mut command = command("cargo")?;
+    let artifacts = build(command.args(["build", "--package", "control-plane", "--bin", "latchkey"]).args(options))?;
     let program = artifacts.into_iter().find(|artifact| artifact.name == "latchkey");
     program.and_then(|artifact| artifact.executable).context("cargo built no program named latchkey")
 }

@@ -146,6 +146,15 @@ pub fn run(name: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command to its end whose results are ours: its stdout is our stdout.
+pub fn run_shown(name: &str, command: &mut Command) -> Result<()> {
+    let status = Child::start(name, command, Signal::SIGTERM)?.wait()?;
+    if !status.success() {
+        bail!("{name} failed ({status})");
+    }
+    Ok(())
+}
+
 /// Runs a command that answers soon, and returns what it wrote on stdout. Its stderr is shown only when it fails.
 pub fn capture(name: &str, command: &mut Command) -> Result<String> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);

@@ -1,8 +1,9 @@
-//! The commands of the README: `cargo xtask dev`, `cargo xtask test`, `cargo xtask build-edge`.
+//! The commands of the README: `cargo xtask dev`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask build-edge`.
 //!
-//! Start at [`dev`] or [`mod@test`]; both are a list of steps. What they share: [`children`] (no process outlives us),
+//! Start at [`dev`], [`mod@test`] or [`mod@bench`]; each is a list of steps. What they share: [`children`] (no process outlives us),
 //! [`build_edge`] (the Worker), [`tools`] (what has to be installed), [`postgres`] (a throw-away cluster).
 
+mod bench;
 mod build_edge;
 mod cargo;
 mod children;
@@ -39,6 +40,7 @@ struct Arguments {
 enum Command {
     Dev(dev::Arguments),
     Test(test::Arguments),
+    Bench(bench::Arguments),
     BuildEdge(build_edge::Arguments),
     /// Ends the children of an xtask that died without doing so itself. Started by xtask, not by people.
     #[command(hide = true)]
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Dev(arguments) => with_signals(|| dev::main(&arguments)),
         Command::Test(arguments) => with_signals(|| test::main(&arguments)),
+        Command::Bench(arguments) => with_signals(|| bench::main(&arguments)),
         Command::BuildEdge(arguments) => with_signals(|| build_edge::main(&arguments)),
         Command::Watchdog => watchdog::main(),
     };

@@ -1,0 +1,99 @@
+//! What a process costs: processor time and memory, as the system counts them.
+//!
+//! Linux tells them in `/proc`; elsewhere `ps` does. Processor time is what to compare on a machine that has other things
+//! to do: it does not count the time in which the process was kept waiting.
+
+use std::{fs, process, process::Command, time::Duration};
+
+/// The unit of times in `/proc`, a hundredth of a second on every Linux.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The processor time that a process took so far, its own and the system's in its name.
+///
+/// # Panics
+/// If there is no such process.
+#[must_use]
+pub fn cpu_of(process: u32) -> Duration {
+    if cfg!(target_os = "linux") {
+        cpu_in_stat(&read(&format!("/proc/{process}/stat")))
+    } else {
+        cpu_in_ps(&ps("cputime", process))
+    }
+}
+
+/// The processor time that this thread took so far; where the system does not tell, that of the process.
+#[must_use]
+pub fn cpu_of_this_thread() -> Duration {
+    if cfg!(target_os = "linux") { cpu_in_stat(&read("/proc/thread-self/stat")) } else { cpu_of(process::id()) }
+}
+
+/// The memory that a process has in use, in bytes.
+///
+/// # Panics
+/// If there is no such process.
+#[must_use]
+pub fn memory_of(process: u32) -> u64 {
+    let kilobytes = if cfg!(target_os = "linux") {
+        let status = read(&format!("/proc/{process}/status"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
+    } else {
+        ps("rss", process)
+    };
+    1024 * kilobytes.trim().parse::<u64>().unwrap_or_else(|_| panic!("no memory in {kilobytes:?}"))
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn ps(column: &str, process: u32) -> String {
+    let output = Command::new("ps").args(["-o", &format!("{column}="), "-p", &process.to_string()]).output();
+    let output = output.expect("there is a ps");
+    assert!(output.status.success(), "there is no process {process}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The 14th and 15th word of a line whose second one, a name in brackets, may hold anything.
+fn cpu_in_stat(line: &str) -> Duration {
+    let (_, words) = line.rsplit_once(')').unwrap_or_default();
+    let ticks: Vec<u32> = words.split_whitespace().skip(11).take(2).filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(ticks.len(), 2, "no times in {line:?}");
+    TICK * ticks.iter().sum::<u32>()
+}
+
+/// `[[hours:]minutes:]seconds`, the seconds with hundredths.
+fn cpu_in_ps(time: &str) -> Duration {
+    let seconds = time.trim().split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or_default());
+    Duration::from_secs_f64(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::eventually;
+
+    #[test]
+    fn times_are_read() {
+        let line = "7 (a) name) S 1 7 7 0 -1 4 98 0 0 0 150 25 0 0 20 0 1 0 2363338 3133440 360";
+        assert_eq!(cpu_in_stat(line), Duration::from_millis(1_750));
+        assert_eq!(cpu_in_ps("  1:02:03.50\n"), Duration::from_millis(3_723_500));
+        assert_eq!(cpu_in_ps("0:00.25"), Duration::from_millis(250));
+    }
+
+    #[test]
+    fn work_costs_time() {
+        let before = cpu_of_this_thread();
+        let mut sum = 0_u64;
+        eventually(Duration::from_secs(30), "some processor time has passed", || {
+            sum = (0..10_000_000_u64).fold(sum, |sum, number| std::hint::black_box(sum ^ number));
+            if cpu_of_this_thread() > before { Ok(()) } else { Err(sum) }
+        });
+        assert!(cpu_of(process::id()) >= TICK);
+    }
+
+    #[test]
+    fn this_program_takes_some_megabytes() {
+        assert!((1_000_000..10_000_000_000).contains(&memory_of(process::id())));
+    }
+}
