@@ -10,12 +10,18 @@
 //! | [`start`] | the size of the Worker, and how soon it answers |
 //! | [`memory`] | what an isolate takes that remembers as much as it may |
 //! | [`revocation`] | how soon after its acknowledgement a revocation is known everywhere |
+//! | [`control_plane`] | what `latchkey serve` answers in a second, and its memory, with ever more keys |
+//! | [`sync`] | how long `latchkey edge sync` takes, and its memory |
 //!
+//! [`crowd`] makes databases with very many keys, and [`fast_edge`] is an edge that costs nothing.
 //! [`report`] has the types of the results; [`plots`] draws two of them.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on must stop, and say why")]
 
+mod control_plane;
+mod crowd;
 mod edge;
+mod fast_edge;
 mod javascript;
 mod machine;
 mod memory;
@@ -24,6 +30,7 @@ mod report;
 mod revocation;
 mod rounds;
 mod start;
+mod sync;
 mod worlds;
 
 use std::{
@@ -47,6 +54,8 @@ const SECTIONS: &[Section] = &[
     Section { name: "start", measure: start::measure },
     Section { name: "memory", measure: memory::measure },
     Section { name: "revocation", measure: revocation::measure },
+    Section { name: "control-plane", measure: control_plane::measure },
+    Section { name: "sync", measure: sync::measure },
 ];
 
 /// What the command line says.
