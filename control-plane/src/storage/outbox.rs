@@ -68,16 +68,22 @@ pub async fn add(
     add_all(conn, kind, &[Changed { id: key_id.to_owned(), version }], route, now).await
 }
 
+/// How a question ends that queues keys, in order of id so that no two transactions wait for each other's rows.
+macro_rules! unless_queued {
+    () => {
+        "ON CONFLICT (key_id) DO UPDATE SET version = excluded.version, next_attempt_at = excluded.next_attempt_at,
+            through_feed = outbox.through_feed OR excluded.through_feed
+         WHERE excluded.version > outbox.version"
+    };
+}
+pub(super) use unless_queued;
+
 /// Queues keys. A row that knows of this version already stays as it is, and one that must go to the feed first stays so.
 pub async fn add_all(conn: Conn<'_>, kind: Kind, changed: &[Changed], route: Route, now: Timestamp) -> Result<()> {
-    // In order of id, so that no two transactions wait for each other's rows.
     let sql = sql!(conn,
         "INSERT INTO outbox (key_id, kind, version, queued_at, next_attempt_at, through_feed)
          SELECT value ->> 'id', $1, CAST(value ->> 'version' AS BIGINT), $2, $2, $4 FROM " (elements of "$3") "
-         WHERE TRUE ORDER BY 1
-         ON CONFLICT (key_id) DO UPDATE SET version = excluded.version, next_attempt_at = excluded.next_attempt_at,
-            through_feed = outbox.through_feed OR excluded.through_feed
-         WHERE excluded.version > outbox.version");
+         WHERE TRUE ORDER BY 1 " (text unless_queued));
     on_db!(conn, c => sqlx::query(sql)
         .bind(kind.as_str())
         .bind(now)

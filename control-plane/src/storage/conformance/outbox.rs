@@ -223,8 +223,7 @@ conformance! {
         };
         let take = async |slug: &str| -> storage::Result<()> {
             let mut transaction = db.write().await?;
-            let changed = api_keys::remove_permission(transaction.conn(), &tenant.environment, slug, START).await?;
-            outbox::add_all(transaction.conn(), Kind::ApiKey, &changed, Route::StoreOnly, START).await?;
+            api_keys::remove_permission(transaction.conn(), &tenant.environment, slug, START).await?;
             transaction.commit().await
         };
         let flush = async |number: i64| -> storage::Result<()> {
