@@ -5,6 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use serde_json::json;
 use tests::{
     cost,
+    crowd::{Crowd, ORGANIZATION},
+    database::Database,
+    fast_edge::FastEdge,
     latchkey::Server,
     load::{self, CONNECTIONS, Load},
     wait::eventually,
@@ -12,8 +15,6 @@ use tests::{
 
 use crate::{
     Settings,
-    crowd::{Crowd, ORGANIZATION, databases, sizes},
-    fast_edge::FastEdge,
     report::{Row, Table, progress},
     rounds::{self, Subject},
 };
@@ -31,6 +32,21 @@ struct World {
     crowd: Crowd,
 }
 
+/// The databases that there are to be measured, with their names.
+pub fn databases() -> impl Iterator<Item = (&'static str, fn() -> Option<Database>)> {
+    let sqlite: fn() -> Option<Database> = || Some(Database::sqlite());
+    [("SQLite", sqlite), ("Postgres", Database::postgres)].into_iter()
+}
+
+/// How many keys there are, with what that is called.
+pub fn sizes(quick: bool) -> &'static [(usize, &'static str)] {
+    if quick {
+        &[(1_000, "10³ keys"), (10_000, "10⁴ keys")]
+    } else {
+        &[(1_000, "10³ keys"), (100_000, "10⁵ keys"), (1_000_000, "10⁶ keys")]
+    }
+}
+
 /// Measures it.
 pub fn measure(settings: &Settings) -> Vec<Table> {
     let mut rows: [Vec<Row>; 4] = Default::default();
@@ -39,6 +55,7 @@ pub fn measure(settings: &Settings) -> Vec<Table> {
             .iter()
             .map(|(keys, size)| {
                 let name = String::leak(format!("{database}, {size}"));
+                progress(&format!("    filling a database: {name}"));
                 open().map(|database| World { name, size, crowd: Crowd::of(database, *keys) })
             })
             .collect();
@@ -98,9 +115,8 @@ fn creations(crowd: &Crowd) -> Load {
 }
 
 fn lists(crowd: &Crowd) -> Load {
-    let key = &crowd.tenant.management_key;
-    let head = format!("GET /organizations/{ORGANIZATION}/api_keys HTTP/1.1\r\nhost: latchkey\r\n");
-    Load::new(vec![format!("{head}authorization: Bearer {key}\r\n\r\n").into_bytes()], 200)
+    let path = format!("/organizations/{ORGANIZATION}/api_keys");
+    Load::new(vec![load::get(&path, &crowd.tenant.management_key)], 200)
 }
 
 /// How large a server becomes that does everything that it can do, the edge included.

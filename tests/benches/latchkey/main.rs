@@ -13,15 +13,12 @@
 //! | [`control_plane`] | what `latchkey serve` answers in a second, and its memory, with ever more keys |
 //! | [`sync`] | how long `latchkey edge sync` takes, and its memory |
 //!
-//! [`crowd`] makes databases with very many keys, and [`fast_edge`] is an edge that costs nothing.
 //! [`report`] has the types of the results; [`plots`] draws two of them.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on must stop, and say why")]
 
 mod control_plane;
-mod crowd;
 mod edge;
-mod fast_edge;
 mod javascript;
 mod machine;
 mod memory;

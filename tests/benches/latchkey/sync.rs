@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use tests::{cost, database::Database, wait::Stopwatch};
+use tests::{cost, crowd::Crowd, database::Database, fast_edge::FastEdge, wait::Stopwatch};
 
 use crate::{
     Settings,
-    crowd::{Crowd, databases, sizes},
-    fast_edge::FastEdge,
+    control_plane::{databases, sizes},
     report::{Row, Table, progress},
 };
 
@@ -33,6 +32,7 @@ pub fn measure(settings: &Settings) -> Vec<Table> {
 }
 
 fn sync(name: &str, database: Database, keys: usize) -> Row {
+    progress(&format!("    filling a database: {name}"));
     let crowd = Crowd::of(database, keys);
     let edge = FastEdge::start();
     let latchkey = edge.of(&crowd.latchkey);

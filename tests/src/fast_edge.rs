@@ -1,5 +1,5 @@
 //! A stand-in for the edge that costs next to nothing: a change feed that agrees with everything, and a KV that counts
-//! what is written to it and forgets it. What is measured beside it is the control plane alone.
+//! what is written to it and forgets it: for measuring the control plane alone.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,12 +11,12 @@ use std::{
     thread,
 };
 
+use crate::latchkey::Latchkey;
 use serde_json::json;
 use shared::feed::{
     Epoch, Held, Mark, State, Status,
     wire::{self, Append, Appended, Changes, Report},
 };
-use tests::latchkey::Latchkey;
 
 /// A running stand-in. It ends with the program.
 #[derive(Debug)]

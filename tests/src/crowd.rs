@@ -2,17 +2,15 @@
 //!
 //! They are inserted by one statement, past the server. Of some the texts are known, so that they can be asked about.
 
-use shared::{
-    digest::Digest,
-    key::{KeyText, Prefix},
-};
-use tests::{
+use crate::{
     database::Database,
     hand::{self, Numbered},
     latchkey::{Latchkey, Tenant},
 };
-
-use crate::report::progress;
+use shared::{
+    digest::Digest,
+    key::{KeyText, Prefix},
+};
 
 /// Of so many keys the texts are known.
 const KNOWN: usize = 10_000;
@@ -33,21 +31,6 @@ pub struct Crowd {
     database: Database,
 }
 
-/// The databases that there are to be measured, with their names.
-pub fn databases() -> impl Iterator<Item = (&'static str, fn() -> Option<Database>)> {
-    let sqlite: fn() -> Option<Database> = || Some(Database::sqlite());
-    [("SQLite", sqlite), ("Postgres", Database::postgres)].into_iter()
-}
-
-/// How many keys there are, with what that is called.
-pub fn sizes(quick: bool) -> &'static [(usize, &'static str)] {
-    if quick {
-        &[(1_000, "10³ keys"), (10_000, "10⁴ keys")]
-    } else {
-        &[(1_000, "10³ keys"), (100_000, "10⁵ keys"), (1_000_000, "10⁶ keys")]
-    }
-}
-
 impl Crowd {
     /// Fills an empty database with so many keys.
     ///
@@ -55,7 +38,6 @@ impl Crowd {
     /// If the database refuses.
     #[must_use]
     pub fn of(database: Database, keys: usize) -> Self {
-        progress(&format!("    filling a database with {keys} keys"));
         let latchkey = Latchkey::on(&database);
         let _ = latchkey.run(&["migrate"]).success();
         let tenant = latchkey.create_tenant();
@@ -82,7 +64,9 @@ impl Crowd {
                 .zip(values)
                 .map(|(number, value)| format!("({}, {})", 2_000_000_000_000_000 + number, self.bytes(value)))
                 .collect();
-            self.insert(&format!("(VALUES {}) numbers (number, digest)", rows.join(", ")), "digest");
+            let values = rows.join(", ");
+            let from = format!("(SELECT column1 AS number, column2 AS digest FROM (VALUES {values}) pairs) numbers");
+            self.insert(&from, "digest");
         }
         let others = keys - self.values.len();
         if self.is_postgres() {
