@@ -1,9 +1,9 @@
 //! Reading a request's body, and no more of it than is wanted.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use futures_util::StreamExt;
-use shared::error::ApiError;
+use shared::{error::ApiError, json};
 use worker::Request;
 
 use crate::{failure::Failure, wait::within};
@@ -21,6 +21,17 @@ pub async fn read(request: &mut Request, limit: usize) -> Result<Vec<u8>, Failur
     body.unwrap_or_else(
         || Err(ApiError::new(408, "request_timeout", "The request body did not arrive in time.").into()),
     )
+}
+
+/// The body as it was sent, of which JavaScript made this text: without a byte order mark, and with a replacement
+/// character, of three bytes, for what is no UTF-8. What it replaced was shorter, or is refused for what now stands there.
+pub fn as_sent(text: &str, length: usize) -> Result<Cow<'_, str>, ApiError> {
+    const BYTE_ORDER_MARK: &str = "\u{FEFF}";
+    match text.len() {
+        same if same == length => Ok(text.into()),
+        shorter if shorter + BYTE_ORDER_MARK.len() == length => Ok(format!("{BYTE_ORDER_MARK}{text}").into()),
+        _ => Err(json::not_utf8()),
+    }
 }
 
 /// Counts what comes instead of trusting what was declared.

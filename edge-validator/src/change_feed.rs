@@ -21,12 +21,9 @@ use shared::{
         wire::{self, Append, Appended, Changes, Found, Lookup, OneRecord, Open, Report, Since, WireChange},
     },
 };
-use worker::{
-    DurableObject, Env, Method, Request, Response, State, console_error, durable_object, js_sys::Uint8Array,
-    wasm_bindgen,
-};
+use worker::{DurableObject, Env, Method, Request, Response, State, console_error, durable_object, wasm_bindgen};
 
-use crate::{body, clock, failure::Failure, response};
+use crate::{body, clock, failure::Failure, random, response};
 
 mod rows;
 
@@ -170,26 +167,9 @@ fn place(request: &Request) -> Result<Place, ApiError> {
     place.ok_or_else(bad_query)
 }
 
-/// The one random number of the Worker: a feed that lost everything must not be taken for the one that it was.
+/// A feed that lost everything must not be taken for the one that it was.
 fn fresh_epoch() -> Result<Epoch, worker::Error> {
-    let bytes = Uint8Array::new_with_length(4);
-    random::fill(&bytes)?;
-    let mut number = [0; 4];
-    bytes.copy_to(&mut number);
-    Ok(Epoch(u32::from_le_bytes(number)))
-}
-
-mod random {
-    use worker::{
-        js_sys::Uint8Array,
-        wasm_bindgen::{self, prelude::*},
-    };
-
-    #[wasm_bindgen]
-    extern "C" {
-        #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues, catch)]
-        pub fn fill(bytes: &Uint8Array) -> Result<Uint8Array, JsValue>;
-    }
+    Ok(Epoch(u32::from_le_bytes(random::bytes()?)))
 }
 
 impl From<Refusal> for Failure {

@@ -53,6 +53,11 @@ impl Config {
         CONFIG.with(|config| Rc::clone(config.get_or_init(|| Rc::new(Self::read(env)))))
     }
 
+    /// The same, once a request has made it known.
+    pub fn known() -> Option<Rc<Self>> {
+        CONFIG.with(|config| config.get().cloned())
+    }
+
     fn read(env: &Env) -> Self {
         let edge = Edge::read(env).map_err(|missing| console_error!("The edge cannot validate keys: {missing}."));
         let control_plane = env.var(CONTROL_PLANE).ok().and_then(|url| base_url(&url.to_string()));

@@ -8,12 +8,12 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use shared::{
+    Timestamp,
     digest::{KvKey, Place},
     error::ApiError,
     feed,
     freshness::{FeedAnswer, Isolate, Lease, LookUp, Poll, Polled, Rules, Step, Unknown},
     reason::Reason,
-    record::Record,
 };
 use worker::{
     Context, console_error,
@@ -21,7 +21,9 @@ use worker::{
     wasm_bindgen::JsValue,
 };
 
-use crate::{clock, config::Edge, counters::count, failure::Failure, feed as change_feed, store, wait::within};
+use crate::{
+    clock, config::Edge, counters::count, failure::Failure, feed as change_feed, known::Known, store, wait::within,
+};
 
 /// How long a request waits for a lease, all in all.
 const LEASE_PATIENCE_MILLIS: i64 = 3_000;
@@ -35,7 +37,7 @@ const PAGES_MAX: usize = 100;
 const STEPS_MAX: usize = 20;
 
 thread_local! {
-    static ISOLATE: RefCell<Option<Isolate<Rc<Record>>>> = const { RefCell::new(None) };
+    static ISOLATE: RefCell<Option<Isolate<Rc<Known>>>> = const { RefCell::new(None) };
     /// Those who wait for the poll that is under way.
     static WAITING: RefCell<Vec<Function>> = const { RefCell::new(Vec::new()) };
 }
@@ -43,7 +45,7 @@ thread_local! {
 /// What is known of a key.
 pub enum Found {
     /// Its record.
-    Record(Rc<Record>),
+    Record(Rc<Known>),
     /// It is to be refused, whatever its record says, or there is none.
     Refused(Reason),
 }
@@ -67,7 +69,7 @@ impl Knowledge<'_> {
                 Step::AwaitPoll => self.await_lease().await?,
                 Step::AskStore => {
                     let answer = store::read(self.edge, key).await;
-                    let answer = answer.map(|found| found.map(Rc::new)).map_err(drop);
+                    let answer = answer.map(|found| found.map(Known::new)).map_err(drop);
                     with(self.edge, |isolate| isolate.store_answered(&mut look_up, answer));
                 }
                 Step::AskFeed => self.ask_feed(key, &mut look_up).await,
@@ -78,10 +80,10 @@ impl Knowledge<'_> {
     }
 
     /// What is known of a key without asking anybody: nothing, if that takes an `await`.
-    pub fn recall(&self, key: &KvKey, caller: Place) -> Option<Found> {
+    pub fn recall(&self, key: Place, caller: Place, now: Timestamp) -> Option<Found> {
         with(self.edge, |isolate| {
-            let mut look_up = isolate.look_up(key.place(), caller);
-            match isolate.step(&mut look_up, clock::now()) {
+            let mut look_up = isolate.look_up(key, caller);
+            match isolate.step(&mut look_up, now) {
                 Step::Decide(record) => Some(Found::Record(record)),
                 Step::Refuse(reason) => Some(Found::Refused(reason)),
                 _ => None,
@@ -90,8 +92,8 @@ impl Knowledge<'_> {
     }
 
     /// Renews the lease in the background when half of it is over, and returns how old what is known is.
-    pub fn age(&self) -> Option<i64> {
-        match with(self.edge, |isolate| isolate.lease(clock::now())) {
+    pub fn age(&self, now: Timestamp) -> Option<i64> {
+        match with(self.edge, |isolate| isolate.lease(now)) {
             Lease::Held { age, poll_is_due } => {
                 if poll_is_due {
                     self.poll_in_background();
@@ -102,13 +104,13 @@ impl Knowledge<'_> {
         }
     }
 
-    async fn ask_feed(&self, key: &KvKey, look_up: &mut LookUp<Rc<Record>>) {
+    async fn ask_feed(&self, key: &KvKey, look_up: &mut LookUp<Rc<Known>>) {
         count(|counters| counters.feed_reads += 1);
         let answer = match change_feed::record(self.edge, key.place(), RECORD_PATIENCE).await {
             None => FeedAnswer::Failed,
             Some(feed::wire::OneRecord { position, sealed }) => {
                 let record = sealed.and_then(|sealed| store::open(self.edge, key, &sealed));
-                record.map_or(FeedAnswer::Nothing(position), |record| FeedAnswer::Record(position, Rc::new(record)))
+                record.map_or(FeedAnswer::Nothing(position), |record| FeedAnswer::Record(position, Known::new(record)))
             }
         };
         with(self.edge, |isolate| isolate.feed_answered(look_up, answer));
@@ -199,7 +201,7 @@ async fn poll_outcome(patience: Duration) -> Outcome {
 }
 
 /// The one state of this isolate. It is never borrowed across an `await`, because no future can be made in here.
-fn with<T>(edge: &Edge, work: impl FnOnce(&mut Isolate<Rc<Record>>) -> T) -> T {
+fn with<T>(edge: &Edge, work: impl FnOnce(&mut Isolate<Rc<Known>>) -> T) -> T {
     ISOLATE.with_borrow_mut(|isolate| work(isolate.get_or_insert_with(|| Isolate::new(edge.limits, Rules::ALL))))
 }
 

@@ -6,8 +6,9 @@
 //! | `/_edge/…` | the change feed and this isolate's state, for the control plane (`ingress.rs`) |
 //! | everything else | the control plane, streamed in both directions (`forward.rs`) |
 //!
-//! The change feed itself is a Durable Object of this Worker (`change_feed.rs`); isolates poll it (`feed.rs`), and what they
-//! know and how long they may rely on it is in `isolate.rs`.
+//! Requests come in through `worker.js`, which reads what a validation needs and hands it to `hot.rs`; all others come
+//! here. The change feed itself is a Durable Object of this Worker (`change_feed.rs`); isolates poll it (`feed.rs`), and what
+//! they know and how long they may rely on it is in `isolate.rs`. How keys are used is told to the control plane (`usage.rs`).
 //!
 //! It never guesses. Where it cannot know it says so with a 503, and it accepts no key that it did not look up.
 
@@ -19,25 +20,40 @@ mod counters;
 mod failure;
 mod feed;
 mod forward;
+mod hot;
 mod ingress;
 mod isolate;
+mod known;
+mod random;
 mod response;
 mod status;
 mod store;
+mod usage;
 mod validate;
 mod wait;
 
+use std::rc::Rc;
+
+use shared::validation::BODY_LIMIT;
 use worker::{Context, Env, Method, Request, Response, event};
 
-use crate::config::Config;
+use crate::{config::Config, failure::Failure, validate::Question};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
     let config = Config::of(&env);
     let answer = match (request.method(), request.path().as_str()) {
-        (Method::Post, "/api_keys/validations") => validate::answer(request, &config, &context).await,
+        (Method::Post, "/api_keys/validations") => validation(request, &config, &context).await,
         (_, path) if path.starts_with(ingress::PREFIX) => ingress::answer(request, path, &config).await,
         _ => forward::answer(&request, &config).await,
     };
     answer.or_else(|failure| failure.into_response())
+}
+
+/// A validation that did not come the short way: its sender did not say how long its body is, or that it is too long.
+async fn validation(mut request: Request, config: &Rc<Config>, context: &Context) -> Result<Response, Failure> {
+    let authorization = request.headers().get("authorization")?;
+    let body = body::read(&mut request, BODY_LIMIT).await?;
+    let question = Question { authorization: authorization.as_deref(), body: &body };
+    validate::answer(&question, config, context).await
 }

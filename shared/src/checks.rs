@@ -24,6 +24,7 @@ mod permission;
 mod record;
 mod seal;
 mod timestamp;
+mod usage;
 mod validation;
 
 /// Nothing, or what does not hold.
@@ -88,6 +89,10 @@ checks! {
         too_many_floors_are_refused a_creation_clears_an_absence a_change_clears_an_absence
         trimmed_floors_are_forgotten what_is_too_old_is_not_decided_on a_scope_narrows_records
         a_revoked_key_is_refused_at_once a_revocation_counts_however_old_it_is who_doubts_polls_first
+    }
+    usage {
+        golden_batches outcomes_have_codes a_tally_is_bounded only_what_was_accepted_was_used one_waits_at_a_time many_keys_are_told_sooner
+        what_was_refused_is_lost whatever_happens_it_counts_once
     }
 }
 

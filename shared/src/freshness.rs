@@ -25,7 +25,7 @@ use hashlink::LinkedHashMap;
 
 use crate::{
     Timestamp,
-    digest::Place,
+    digest::{Place, PlaceHash},
     feed::{self, Effect, Epoch, Mark, Page, PageEntry, Position, Sequence},
     reason::Reason,
     record::Version,
@@ -739,33 +739,5 @@ impl<R: Stored> LookUp<R> {
 fn bound<V>(map: &mut LinkedHashMap<Place, V, PlaceHash>, limit: usize) {
     while map.len() > limit {
         map.pop_front();
-    }
-}
-
-/// Places are hashes already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-struct PlaceHash;
-
-impl std::hash::BuildHasher for PlaceHash {
-    type Hasher = FirstBytes;
-
-    fn build_hasher(&self) -> FirstBytes {
-        FirstBytes(0)
-    }
-}
-
-/// Takes the first eight bytes for the hash.
-#[derive(Debug)]
-pub struct FirstBytes(u64);
-
-impl std::hash::Hasher for FirstBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

@@ -12,7 +12,7 @@ const WHOLE: &str = "body";
 /// # Errors
 /// 400 for what is not JSON, 422 with the name of the field for JSON of another form.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    let body = str::from_utf8(body).map_err(|_| not_json("it is not UTF-8"))?;
+    let body = str::from_utf8(body).map_err(|_| not_utf8())?;
     // To serde, an array of values is a struct as well. Nobody means that here, so it is an error like any other.
     if body.trim_ascii_start().starts_with('[') {
         return Err(FieldError::new(WHOLE, "invalid", "must be an object").into());
@@ -49,6 +49,12 @@ fn without_values(message: &str) -> String {
         Some((_, expected)) => format!("must be {expected}"),
         None => message.to_owned(),
     }
+}
+
+/// The error of a body that is no text.
+#[must_use]
+pub fn not_utf8() -> ApiError {
+    not_json("it is not UTF-8")
 }
 
 fn not_json(why: &str) -> ApiError {

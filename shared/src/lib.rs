@@ -40,6 +40,7 @@ pub mod record;
 pub mod scope;
 pub mod seal;
 mod timestamp;
+pub mod usage;
 pub mod validation;
 
 pub use timestamp::{Rfc3339, Timestamp};

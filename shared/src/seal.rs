@@ -25,6 +25,7 @@ struct EdgeSecret {
     id: String,
     record_mac: Hmac<Sha256>,
     ingress: String,
+    usage: String,
 }
 
 /// Shows the public ids of the secrets and nothing else.
@@ -101,7 +102,19 @@ impl EdgeSecrets {
     /// Whether this is the ingress token of one of the secrets, in constant time.
     #[must_use]
     pub fn admits(&self, token: &str) -> bool {
-        self.0.iter().fold(false, |admitted, secret| admitted | secret.matches(token))
+        self.0.iter().fold(false, |admitted, secret| admitted | secret.matches(&secret.ingress, token))
+    }
+
+    /// What the Worker shows the control plane when it tells how keys were used.
+    #[must_use]
+    pub fn usage_token(&self) -> &str {
+        &self.0[0].usage
+    }
+
+    /// Whether this is the usage token of one of the secrets, in constant time.
+    #[must_use]
+    pub fn admits_usage(&self, token: &str) -> bool {
+        self.0.iter().fold(false, |admitted, secret| admitted | secret.matches(&secret.usage, token))
     }
 }
 
@@ -109,14 +122,16 @@ impl EdgeSecret {
     fn derive(secret: &str) -> Result<Self, BadEdgeSecret> {
         let hkdf = Hkdf::<Sha256>::new(None, secret.as_bytes());
         let derive = |label: &str, bytes: &mut [u8]| hkdf.expand(label.as_bytes(), bytes).map_err(|_| BadEdgeSecret);
-        let (mut id, mut record_mac, mut ingress) = ([0; 6], [0; 32], [0; 32]);
+        let (mut id, mut record_mac, mut ingress, mut usage) = ([0; 6], [0; 32], [0; 32], [0; 32]);
         derive("latchkey v1 secret id", &mut id)?;
         derive("latchkey v1 record mac", &mut record_mac)?;
         derive("latchkey v1 ingress token", &mut ingress)?;
+        derive("latchkey v1 usage token", &mut usage)?;
         Ok(Self {
             id: URL_SAFE_NO_PAD.encode(id),
             record_mac: Hmac::new_from_slice(&record_mac).map_err(|_| BadEdgeSecret)?,
             ingress: URL_SAFE_NO_PAD.encode(ingress),
+            usage: URL_SAFE_NO_PAD.encode(usage),
         })
     }
 
@@ -126,8 +141,8 @@ impl EdgeSecret {
     }
 
     /// Compares MACs of both, so that how long it takes says nothing of where they differ.
-    fn matches(&self, token: &str) -> bool {
+    fn matches(&self, own: &str, token: &str) -> bool {
         let given = self.record_mac.clone().chain_update(token).finalize().into_bytes();
-        self.record_mac.clone().chain_update(&self.ingress).verify_slice(&given).is_ok()
+        self.record_mac.clone().chain_update(own).verify_slice(&given).is_ok()
     }
 }

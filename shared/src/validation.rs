@@ -62,15 +62,28 @@ impl<'a> Validation<'a> {
         Ok(&self.value)
     }
 
-    /// Decides on what the look-up found, and words the answer.
-    #[must_use]
-    pub fn answer(&self, environment: &EnvironmentId, found: Option<&Record>, now: Timestamp) -> Answer {
+    /// Decides on what the look-up found: the key as the answer shows it, or why it is refused.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn decide<'r>(
+        &self,
+        environment: &EnvironmentId,
+        found: Option<&'r Record>,
+        now: Timestamp,
+    ) -> Result<ApiKeyObject<'r>, Reason> {
         let Some((record, Grant::ApiKey(key))) = found.map(|record| (record, &record.grant)) else {
-            return Answer::refused(Reason::NotFound);
+            return Err(Reason::NotFound);
         };
         let request = Request { environment, ip: self.ip, permissions: self.permissions.as_ref() };
-        match decide(record, &request, now) {
-            Ok(()) => Answer::accepted(&ApiKeyObject::new(record, key)),
+        decide(record, &request, now).map(|()| ApiKeyObject::new(record, key))
+    }
+
+    /// The same, and words the answer.
+    #[must_use]
+    pub fn answer(&self, environment: &EnvironmentId, found: Option<&Record>, now: Timestamp) -> Answer {
+        match self.decide(environment, found, now) {
+            Ok(api_key) => Answer::accepted(&api_key),
             Err(reason) => Answer::refused(reason),
         }
     }
@@ -107,7 +120,9 @@ struct Refused {
 }
 
 impl Answer {
-    fn accepted(api_key: &ApiKeyObject<'_>) -> Self {
+    /// The answer that shows a key that is accepted. It is the same one as long as its record is.
+    #[must_use]
+    pub fn accepted(api_key: &ApiKeyObject<'_>) -> Self {
         Self { body: serde_json::to_string(&Accepted { api_key }).unwrap_or_default(), refused: None }
     }
 

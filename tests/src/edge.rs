@@ -124,7 +124,7 @@ fn configure(folder: &Path, secret: &str) -> std::path::PathBuf {
         }
         !in_build
     });
-    let main = root.join("edge-validator/build/index.js");
+    let main = root.join("edge-validator/src/worker.js");
     let text: Vec<String> = without_build
         .map(|line| if line.starts_with("main = ") { format!("main = '{}'", main.display()) } else { line.to_owned() })
         .collect();

@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 use crate::{http::Client, parts, ports, process::Process};
 
+/// What the Worker consists of, the entry first.
+const MODULES: [&str; 3] = ["src/worker.js", "build/index.js", "build/index_bg.wasm"];
 /// How long the runtime may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -97,9 +99,10 @@ impl Workerd {
         let ports: Vec<u16> = (0..plan.isolates).map(|_| ports::free()).collect();
         let proxy_port = ports::free();
         fs::write(folder.path().join("proxy.js"), PROXY).expect("the folder is writable");
-        for file in ["index.js", "index_bg.wasm"] {
-            let built = parts::workspace().join("edge-validator/build").join(file);
-            fs::copy(&built, folder.path().join(file)).expect("the Worker was built");
+        for file in MODULES {
+            let copy = folder.path().join(file);
+            fs::create_dir_all(copy.parent().expect("it is in a folder")).expect("the folder is writable");
+            fs::copy(parts::workspace().join("edge-validator").join(file), copy).expect("the Worker was built");
         }
         fs::create_dir(folder.path().join("feed")).expect("the folder is writable");
         fs::write(folder.path().join("config.capnp"), configuration(plan, &secret, &ports, proxy_port, folder.path()))
@@ -230,8 +233,9 @@ fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], proxy_port: u16, f
             r#"
 const {name} :Workerd.Worker = (
   modules = [
-    (name = "index.js", esModule = embed "index.js"),
-    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
+    (name = "src/worker.js", esModule = embed "src/worker.js"),
+    (name = "build/index.js", esModule = embed "build/index.js"),
+    (name = "build/index_bg.wasm", wasm = embed "build/index_bg.wasm"),
   ],
   compatibilityDate = "{date}",
   bindings = [

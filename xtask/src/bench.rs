@@ -77,6 +77,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         command.env("LATCHKEY_TEST_POSTGRES", &cluster.url);
     }
 
+    command.arg("--bench");
     if arguments.quick {
         command.arg("--quick");
     }

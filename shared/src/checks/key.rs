@@ -7,7 +7,7 @@ use super::{
     ensure, equal, property, vectors,
 };
 use crate::{
-    digest::{Digest, KvKey},
+    digest::{self, Digest, KvKey},
     entropy::Entropy,
     id::EnvironmentId,
     key::{self, BadPrefix, KeyText, MANAGEMENT_PREFIX, Prefix},
@@ -120,6 +120,9 @@ pub fn golden_places() -> Outcome {
         let digest = Digest::of(&vector.text);
         equal(&vector.text, KvKey::api_key(&vector.environment, &digest).as_str(), &vector.api_key)?;
         equal(&vector.text, KvKey::management_key(&digest).as_str(), &vector.management_key)?;
+        let of_api_key = digest::Place::of_api_key(&vector.environment, &digest);
+        equal(&vector.text, of_api_key, digest::Place::of(&vector.api_key))?;
+        equal(&vector.text, digest::Place::of_management_key(&digest), digest::Place::of(&vector.management_key))?;
         let place = (vector.environment.clone(), digest);
         equal(&vector.text, KvKey::parse_api_key(&vector.api_key), Some(place))?;
         equal(&vector.text, KvKey::parse_management_key(&vector.management_key), Some(digest))?;

@@ -24,6 +24,8 @@ struct Secret {
     setting: String,
     id: String,
     ingress_token: String,
+    usage_token: String,
+    admits_usage: Vec<String>,
     admits: Vec<String>,
     turns_away: Vec<String>,
 }
@@ -62,6 +64,11 @@ pub fn golden_secrets() -> Outcome {
         let sealed = secrets.seal(&KvKey::management_key(&Digest::of("")), &Record::example());
         equal("the id of the first", sealed.split('.').nth(1), Some(&vector.id))?;
         equal("the token of the first", secrets.ingress_token(), &vector.ingress_token)?;
+        equal("the usage token of the first", secrets.usage_token(), &vector.usage_token)?;
+        for token in &vector.admits_usage {
+            ensure(&format!("admits {token} for usage"), secrets.admits_usage(token) && !secrets.admits(token))?;
+        }
+        ensure("a token is for one use", !secrets.admits_usage(secrets.ingress_token()))?;
         vector.admits.iter().try_for_each(|token| ensure(&format!("admits {token}"), secrets.admits(token)))?;
         vector.turns_away.iter().try_for_each(|token| ensure(&format!("turns away {token:?}"), !secrets.admits(token)))
     })
@@ -166,7 +173,7 @@ pub fn any_text_can_be_opened() -> Outcome {
 pub fn the_secret_is_not_shown() -> Outcome {
     let both = secrets(&format!("{SECRET},{OTHER_SECRET}"))?;
     let shown = format!("{both:?} {:#?}", both);
-    for secret in [SECRET, OTHER_SECRET, both.ingress_token()] {
+    for secret in [SECRET, OTHER_SECRET, both.ingress_token(), both.usage_token()] {
         ensure("hidden", !shown.contains(secret))?;
     }
     Ok(())

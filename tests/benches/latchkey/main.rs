@@ -13,7 +13,10 @@
 //! | [`control_plane`] | what `latchkey serve` answers in a second, and its memory, with ever more keys |
 //! | [`sync`] | how long `latchkey edge sync` takes, and its memory |
 //!
-//! [`report`] has the types of the results; [`plots`] draws two of them.
+//! [`report`] has the types of the results; [`plots`] draws two of them; [`worlds`] and [`javascript`] set up what is
+//! measured.
+//!
+//! Without `--bench`, which is how `cargo test` starts this, it only sees that the sections can be measured, in seconds.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on must stop, and say why")]
 
@@ -35,6 +38,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tests::parts;
+
 use crate::report::{Report, Table};
 
 /// One thing that is measured.
@@ -43,26 +48,30 @@ struct Section {
     name: &'static str,
     /// Measures it.
     measure: fn(&Settings) -> Vec<Table>,
+    /// Whether the tests try it: it needs workerd and nothing else, and can be quick.
+    tried: bool,
 }
 
 /// In the order of the report.
 const SECTIONS: &[Section] = &[
-    Section { name: "edge", measure: edge::measure },
-    Section { name: "start", measure: start::measure },
-    Section { name: "memory", measure: memory::measure },
-    Section { name: "revocation", measure: revocation::measure },
-    Section { name: "control-plane", measure: control_plane::measure },
-    Section { name: "sync", measure: sync::measure },
+    Section { name: "edge", measure: edge::measure, tried: true },
+    Section { name: "start", measure: start::measure, tried: true },
+    Section { name: "memory", measure: memory::measure, tried: true },
+    Section { name: "revocation", measure: revocation::measure, tried: true },
+    Section { name: "control-plane", measure: control_plane::measure, tried: false },
+    Section { name: "sync", measure: sync::measure, tried: false },
 ];
 
 /// What the command line says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Settings {
     /// Whether this is only to see that everything can be measured. Its numbers are worth little.
     pub quick: bool,
+    /// Whether this is a test: then it is quicker still, and its numbers are worth nothing.
+    pub trial: bool,
     rounds: Option<usize>,
     only: Vec<String>,
-    json: PathBuf,
+    json: Option<PathBuf>,
 }
 
 impl Settings {
@@ -75,12 +84,11 @@ impl Settings {
     /// How often everything is measured: what the command line says, or else one of these.
     #[must_use]
     pub fn rounds(&self, thorough: usize, quick: usize) -> usize {
-        self.rounds.unwrap_or_else(|| self.thorough_or_quick(thorough, quick))
+        if self.trial { 1 } else { self.rounds.unwrap_or_else(|| self.thorough_or_quick(thorough, quick)) }
     }
 
     fn from_command_line() -> Self {
-        let json = PathBuf::from("target/bench/latchkey.json");
-        let mut settings = Self { quick: false, rounds: None, only: vec![], json };
+        let mut settings = Self::default();
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} wants a value"));
@@ -88,8 +96,7 @@ impl Settings {
                 "--quick" => settings.quick = true,
                 "--rounds" => settings.rounds = Some(value().parse().expect("a number of rounds")),
                 "--only" => settings.only.push(value()),
-                "--json" => settings.json = value().into(),
-                // cargo says this to every benchmark.
+                "--json" => settings.json = Some(value().into()),
                 "--bench" => {}
                 other => panic!("unknown argument {other}; `cargo xtask bench --help` has those that there are"),
             }
@@ -102,19 +109,48 @@ impl Settings {
 }
 
 fn main() {
-    let settings = Settings::from_command_line();
-    let is_wanted = |section: &&Section| settings.only.is_empty() || settings.only.iter().any(|it| it == section.name);
-    let mut report = Report::begin(settings.quick);
-    for section in SECTIONS.iter().filter(is_wanted) {
-        report::progress(&format!("==> {}", section.name));
-        report.add(section.name, (section.measure)(&settings));
+    if env::args().any(|argument| argument == "--bench") {
+        bench();
+    } else {
+        test();
     }
+}
+
+fn bench() {
+    let settings = Settings::from_command_line();
+    let is_wanted = |section: &Section| settings.only.is_empty() || settings.only.iter().any(|it| it == section.name);
+    let report = measure(&settings, is_wanted);
     println!("{report}");
-    write(&settings.json, &report.to_json());
-    let folder = settings.json.parent().unwrap_or(Path::new("."));
+    let Some(json) = &settings.json else { return };
+    write(json, &report.to_json());
+    let folder = json.parent().unwrap_or(Path::new("."));
     for (name, drawing) in plots::draw(&report) {
         write(&folder.join(name), &drawing);
     }
+}
+
+fn measure(settings: &Settings, is_wanted: impl Fn(&Section) -> bool) -> Report {
+    let mut report = Report::begin(settings.quick);
+    for section in SECTIONS.iter().filter(|section| is_wanted(section)) {
+        report::progress(&format!("==> {}", section.name));
+        report.add(section.name, (section.measure)(settings));
+    }
+    report
+}
+
+/// Behaves as a test program with one test, which fails when one of the measurements cannot be made.
+fn test() {
+    const NAME: &str = "every_section_can_be_measured";
+    let filters: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_meant = filters.is_empty() || filters.iter().any(|filter| NAME.contains(filter));
+    if is_meant && parts::node_programs().is_some() {
+        let settings = Settings { quick: true, trial: true, ..Settings::default() };
+        let report = measure(&settings, |section| section.tried);
+        println!("{report}");
+        assert!(plots::draw(&report).iter().all(|(_, drawing)| drawing.ends_with("</svg>\n")));
+    }
+    let passed = usize::from(is_meant);
+    println!("test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; {} filtered out", 1 - passed);
 }
 
 fn write(file: &Path, text: &str) {

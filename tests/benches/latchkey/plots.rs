@@ -28,17 +28,17 @@ pub fn draw(report: &Report) -> Vec<(&'static str, String)> {
 /// Requests per second of each row, as a share of those of the first row.
 fn bars(table: &Table) -> String {
     const HEIGHT: f64 = 26.0;
-    let rate = |row: &Row| row.measurement("requests/s").map_or(0.0, |measurement| measurement.median);
-    let empty = table.rows.first().map_or(1.0, rate);
-    let longest = table.rows.iter().map(rate).fold(empty, f64::max);
+    let median = |row: &Row, name| row.measurement(name).map(|measurement| measurement.median);
+    let ratio = |row: &Row| median(row, "requests/s ÷ empty").unwrap_or(1.0);
+    let longest = table.rows.iter().map(ratio).fold(1.0, f64::max);
     let scale = (WIDTH - MARGIN - RIGHT) / longest;
     let mut svg = head(&table.title, 60.0 + HEIGHT * table.rows.len() as f64);
     for (place, row) in table.rows.iter().enumerate() {
-        let ratio = row.measurement("requests/s ÷ empty").map_or(1.0, |measurement| measurement.median);
         let top = 50.0 + HEIGHT * place as f64;
-        let (middle, width) = (top + 14.0, rate(row) * scale);
+        let (middle, width) = (top + 14.0, ratio(row) * scale);
         let colour = if row.name.starts_with("ours") { OURS } else { OTHERS[0] };
-        let label = format!("{} /s, {} of empty", number(rate(row)), number(ratio));
+        let rate = median(row, "requests/s").unwrap_or_default();
+        let label = format!("{} of empty; {} /s", number(ratio(row)), number(rate));
         text(&mut svg, MARGIN - 8.0, middle, "end", &row.name);
         let _ = writeln!(
             svg,
@@ -94,7 +94,7 @@ fn head(title: &str, height: f64) -> String {
 <rect width="100%" height="100%" fill="#fff"/>
 "##
     );
-    let _ = writeln!(svg, r#"<text x="16" y="28" font-size="16" font-weight="bold">{}</text>"#, escaped(title));
+    let _ = writeln!(svg, r#"<text x="16" y="28" font-size="15" font-weight="bold">{}</text>"#, escaped(title));
     svg
 }
 

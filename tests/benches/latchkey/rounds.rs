@@ -44,6 +44,8 @@ const LEAD_IN: Duration = Duration::from_millis(200);
 /// Of one subject in one round. Many short rounds rather than a few long ones: what disturbs a machine comes and goes
 /// within seconds, and so mostly falls upon a whole round or upon none of it.
 const DURATION: Duration = Duration::from_millis(800);
+/// In place of that, in a test.
+const TRIAL: Duration = Duration::from_millis(100);
 /// Before the first round: what is compiled while it runs is compiled then.
 const WARM_UP: Duration = Duration::from_secs(4);
 
@@ -54,6 +56,7 @@ const WARM_UP: Duration = Duration::from_secs(4);
 #[must_use]
 pub fn in_turn(subjects: &[Subject], settings: &Settings) -> Vec<Row> {
     let rounds = settings.rounds(21, 2);
+    let duration = if settings.trial { TRIAL } else { DURATION };
     for subject in subjects {
         ask(subject, if settings.quick { LEAD_IN } else { WARM_UP });
     }
@@ -61,7 +64,7 @@ pub fn in_turn(subjects: &[Subject], settings: &Settings) -> Vec<Row> {
     for round in 1..=rounds {
         for (subject, samples) in subjects.iter().zip(&mut samples) {
             ask(subject, LEAD_IN);
-            let sample = Sample::take(subject, DURATION);
+            let sample = Sample::take(subject, duration);
             let Sample { rate, cpu, .. } = sample;
             let name = subject.name;
             progress(&format!(
