@@ -39,14 +39,27 @@ pub fn cpu_of_this_thread() -> Duration {
 /// If there is no such process.
 #[must_use]
 pub fn memory_of(process: u32) -> u64 {
-    let kilobytes = if cfg!(target_os = "linux") {
-        let status = read(&format!("/proc/{process}/status"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
-    } else {
-        ps("rss", process)
-    };
+    let kilobytes = if cfg!(target_os = "linux") { in_status("VmRSS:", process) } else { Some(ps("rss", process)) };
+    let kilobytes = kilobytes.unwrap_or_default();
     1024 * kilobytes.trim().parse::<u64>().unwrap_or_else(|_| panic!("no memory in {kilobytes:?}"))
+}
+
+/// The most memory that a process ever had in use, in bytes. `None` if it has ended; where the system does not remember,
+/// what it has in use now.
+#[must_use]
+pub fn peak_memory_of(process: u32) -> Option<u64> {
+    if cfg!(target_os = "linux") {
+        in_status("VmHWM:", process)?.parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
+    } else {
+        Some(memory_of(process))
+    }
+}
+
+/// A number that Linux tells of a process.
+fn in_status(name: &str, process: u32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next().map(str::to_owned)
 }
 
 fn read(file: &str) -> String {
@@ -114,6 +127,8 @@ mod tests {
 
     #[test]
     fn this_program_takes_some_megabytes() {
-        assert!((1_000_000..10_000_000_000).contains(&memory_of(process::id())));
+        let now = memory_of(process::id());
+        assert!((1_000_000..10_000_000_000).contains(&now));
+        assert!(peak_memory_of(process::id()).unwrap() >= now / 2);
     }
 }
