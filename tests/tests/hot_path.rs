@@ -1,7 +1,12 @@
 //! What the validation of a key that is in use costs, counted and not timed: calls between JavaScript and Wasm, what they
 //! allocate, and look-ups. Whoever makes it dearer is told here; what it gave is told by `cargo xtask bench`.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use tests::{
     hand::{Hand, HandKey},
@@ -78,6 +83,27 @@ fn a_validation_is_one_call_into_wasm_and_two_out_of_it() {
         // The header and the body are copied into Wasm; the time is asked for; the response is made.
         assert_eq!(calls, [("now", 1), ("allocate", 2), ("validateNow", 1), ("validation", 1)]);
     }
+}
+
+#[test]
+fn senders_that_dawdle_hinder_nobody_and_are_given_up() {
+    let Some(world) = world() else { return };
+    let (key, isolate) = (world.hot_key(), world.workerd.isolate(0));
+    let address = world.workerd.urls[0].trim_start_matches("http://").to_owned();
+    let dawdle = || {
+        let mut sender = TcpStream::connect(&address).expect("the isolate listens");
+        let head = "POST /api_keys/validations HTTP/1.1\r\nhost: edge\r\ncontent-length: 60\r\n\r\n";
+        sender.write_all(head.as_bytes()).expect("the isolate reads");
+        sender
+    };
+    // More than the Worker waits for without a timer.
+    let mut senders: Vec<TcpStream> = (0..150).map(|_| dawdle()).collect();
+    assert!(world.hand.validate(&isolate, &key.value).expect(200)["api_key"].is_object());
+    let last = senders.last_mut().expect("there are 150");
+    last.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+    let mut answer = [0; 12];
+    last.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }
 
 #[test]
