@@ -200,7 +200,11 @@ impl Default for Metrics {
         let validations = Family::<ValidationLabels, Counter>::default();
         registry.register("validations", "Validations that the control plane answered", validations.clone());
         let outbox_depth = Gauge::default();
-        registry.register("outbox_depth", "Records that the edge has yet to be told of", outbox_depth.clone());
+        registry.register(
+            "outbox_depth",
+            "Records that the edge has yet to be told of, counted up to 100,000",
+            outbox_depth.clone(),
+        );
         let outbox_age = Gauge::default();
         registry.register_with_unit(
             "outbox_age",

@@ -9,13 +9,13 @@ use shared::{
     freshness::Stored,
     record::{Record, Version},
 };
-use worker::js_sys::JsString;
+use worker::js_sys::Uint8Array;
 
 /// A record, and the answer that shows it, which stays the same as long as the record does.
 pub struct Known {
     /// The record.
     pub record: Record,
-    answer: OnceCell<JsString>,
+    answer: OnceCell<Uint8Array>,
 }
 
 impl Known {
@@ -25,8 +25,8 @@ impl Known {
     }
 
     /// The answer that shows it, as JavaScript sends it. It is worded at the first time.
-    pub fn answer(&self, word: impl FnOnce() -> String) -> JsString {
-        self.answer.get_or_init(|| word().into()).clone()
+    pub fn answer(&self, word: impl FnOnce() -> String) -> Uint8Array {
+        self.answer.get_or_init(|| Uint8Array::from(word().as_bytes())).clone()
     }
 }
 

@@ -62,7 +62,7 @@ impl Database {
             Kind::Sqlite(_) => execute::<SqliteConnection>(&self.url(), sql),
             Kind::Postgres { .. } => execute::<PgConnection>(&self.url(), sql),
         };
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        done.unwrap_or_else(|error| panic!("{sql:.500}: {error}"));
     }
 }
 

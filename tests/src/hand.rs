@@ -210,7 +210,8 @@ impl Hand {
 }
 
 /// Bytes that follow from a number: enough for keys that differ.
-struct Numbered(u64);
+#[derive(Debug)]
+pub struct Numbered(pub u64);
 
 impl Entropy for Numbered {
     fn fill(&mut self, bytes: &mut [u8]) {

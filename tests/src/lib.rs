@@ -12,14 +12,18 @@
 //! | [`wait`] | the one way to wait: look again until a deadline |
 //! | [`workerd`], [`hand`] | the Worker in plain workerd, and the control plane's part played by hand |
 //! | [`load`], [`cost`] | asking as fast as a server answers, and what that costs: for the benchmarks |
+//! | [`crowd`], [`fast_edge`] | a database with very many keys, and an edge that costs nothing, for measuring |
 //! | [`held_kv`], [`stale_kv`] | the stand-ins: one delays what is real, the other is a KV that is stale, slow or broken |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on must stop, and say why")]
 
 pub mod calls;
 pub mod cost;
+pub mod crowd;
 pub mod database;
 pub mod edge;
+pub mod fast_edge;
+pub mod fleet;
 pub mod hand;
 pub mod held_kv;
 pub mod http;

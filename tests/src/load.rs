@@ -82,6 +82,12 @@ pub fn post(path: &str, token: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A `GET` by the holder of a management key, as it goes over the wire.
+#[must_use]
+pub fn get(path: &str, token: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: latchkey\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes()
+}
+
 /// What came of a load.
 #[derive(Debug, Default)]
 pub struct Outcome {

@@ -42,11 +42,15 @@ enum Section {
     Memory,
     /// How soon after its acknowledgement a revocation is known to every isolate.
     Revocation,
+    /// Validations, creations and lists by `latchkey serve`, and its memory, with ever more keys.
+    ControlPlane,
+    /// `latchkey edge sync` of a million keys.
+    Sync,
 }
 
 impl Section {
     fn needs_postgres(self) -> bool {
-        false
+        matches!(self, Self::ControlPlane | Self::Sync)
     }
 
     fn needs_latchkey(self) -> bool {

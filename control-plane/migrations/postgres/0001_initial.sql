@@ -33,7 +33,7 @@ CREATE TABLE management_keys (
     revoked_at       BIGINT,
     revoked_reason   TEXT
 );
-CREATE INDEX management_keys_changed ON management_keys (changed_at) WHERE changed_at IS NOT NULL;
+CREATE INDEX management_keys_changed ON management_keys (changed_at, id) WHERE changed_at IS NOT NULL;
 CREATE INDEX management_keys_sealed ON management_keys (sealed_at, id) WHERE revoked_at IS NULL;
 CREATE INDEX management_keys_of_environment ON management_keys (environment_id, id);
 
@@ -110,7 +110,7 @@ CREATE TABLE api_keys (
     revoked_reason   TEXT,
     UNIQUE (environment_id, digest)
 );
-CREATE INDEX api_keys_changed ON api_keys (changed_at) WHERE changed_at IS NOT NULL;
+CREATE INDEX api_keys_changed ON api_keys (changed_at, id) WHERE changed_at IS NOT NULL;
 CREATE INDEX api_keys_sealed ON api_keys (sealed_at, id) WHERE revoked_at IS NULL;
 -- In this order: of two indexes that seem equally good, SQLite takes the one that was made last.
 CREATE INDEX api_keys_ever_of_organization ON api_keys (environment_id, organization_id, id);
@@ -134,8 +134,9 @@ CREATE TABLE outbox (
     -- Until when earlier writes of the row, whose outcome nobody knows, may still land.
     unsettled_until BIGINT
 );
-CREATE INDEX outbox_due ON outbox (next_attempt_at, key_id);
-CREATE INDEX outbox_of_claim ON outbox (claim);
+CREATE INDEX outbox_queued ON outbox (queued_at);
+CREATE INDEX outbox_due ON outbox (next_attempt_at, key_id) WHERE NOT through_feed OR fed_version >= version;
+CREATE INDEX outbox_of_claim ON outbox (claim, key_id) WHERE claim IS NOT NULL;
 CREATE INDEX outbox_unfed ON outbox (queued_at, key_id)
     WHERE through_feed AND (fed_version IS NULL OR fed_version < version);
 
@@ -153,7 +154,8 @@ CREATE TABLE scope_changes (
     fed            BOOLEAN NOT NULL DEFAULT FALSE,
     acknowledged   BOOLEAN NOT NULL DEFAULT FALSE
 );
-CREATE INDEX scope_changes_unfed ON scope_changes (changed_at) WHERE NOT fed;
+CREATE INDEX scope_changes_in_order ON scope_changes (changed_at);
+CREATE INDEX scope_changes_unfed ON scope_changes (changed_at, name) WHERE NOT fed;
 
 -- How far the change feed had come when it last answered: at most one row.
 CREATE TABLE feed_position (

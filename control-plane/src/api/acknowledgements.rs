@@ -205,7 +205,7 @@ conformance! {
         world.feed_all().await;
         // A row that was locked when its flush ended is written once more when that flush can no longer land.
         for _ in 0..3 {
-            while world.backlog().await.due > 0 {
+            while world.backlog().await.due {
                 world.flusher().flush().await.unwrap();
             }
             world.advance(SETTLE);

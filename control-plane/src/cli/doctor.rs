@@ -149,7 +149,8 @@ fn outbox_is_moving(backlog: outbox::Backlog, now: Timestamp, findings: &mut Fin
         return;
     };
     let seconds = (now.as_millis() - oldest.as_millis()) / 1000;
-    let what = format!("changes that wait to be published: {}, the oldest for {seconds} s", backlog.depth);
+    let or_more = if backlog.depth < outbox::COUNTED_MAX { "" } else { " or more" };
+    let what = format!("changes that wait to be published: {}{or_more}, the oldest for {seconds} s", backlog.depth);
     if seconds < STUCK_AFTER {
         findings.well(what);
     } else {

@@ -26,7 +26,7 @@ use crate::{
     storage::{
         self, Writer, edge_sync,
         feed::{self, ScopeChange},
-        outbox::{self, Changed, Kind, Route},
+        outbox::{self, Kind, Route},
     },
 };
 
@@ -204,8 +204,8 @@ impl App {
         Ok(Committed { subject: Subject::Key(kind, id.to_owned()), version })
     }
 
-    /// Commits what revokes everything of a scope, and with it the keys that it changed. The feed gets one entry for all of
-    /// them; their records follow to the store at its pace.
+    /// Commits what revokes everything of a scope, and with it the keys that it changed and queued. The feed gets one entry
+    /// for all of them; their records follow to the store at its pace.
     ///
     /// # Errors
     /// If the database fails. Nothing is changed then.
@@ -215,13 +215,11 @@ impl App {
         scope: &Scope<'_>,
         environment: &EnvironmentId,
         generation: Version,
-        keys: &[Changed],
     ) -> storage::Result<Committed> {
         let now = self.clock.now();
         let mut change = ScopeChange::new(scope, environment, generation, Effect::Revoke, now);
         change.acknowledged = self.edge.is_none();
         feed::add_scope(transaction.conn(), &change).await?;
-        outbox::add_all(transaction.conn(), Kind::ApiKey, keys, Route::StoreOnly, now).await?;
         transaction.commit().await?;
         self.publisher.notify();
         Ok(Committed { subject: Subject::Scope(change.name), version: generation })

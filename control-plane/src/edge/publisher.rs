@@ -17,6 +17,8 @@ use crate::{
 /// How often the outbox is looked at when nobody says that there is something in it: another process may have put it
 /// there, or an earlier attempt has to be repeated.
 const LOOK_EACH: Duration = Duration::from_secs(1);
+/// How many rows are removed in one transaction, if there is nobody to tell.
+const DISCARDED_AT_ONCE: i64 = 10_000;
 /// The pause after the database failed.
 const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_secs(5);
 
@@ -27,7 +29,7 @@ const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_secs(5);
 /// those that the feed of an earlier edge was not told of. An edge that is configured later is filled by
 /// `latchkey edge sync`.
 pub async fn run(flusher: Option<Flusher>, app: App, mut stopped: watch::Receiver<()>) {
-    let mut publisher = Publisher { app, flusher, started: false, kept: 0 };
+    let mut publisher = Publisher { app, flusher, started: false };
     loop {
         let pause = publisher.turn().await;
         tokio::select! {
@@ -56,8 +58,6 @@ struct Publisher {
     app: App,
     flusher: Option<Flusher>,
     started: bool,
-    /// How many rows stay although there is no edge.
-    kept: i64,
 }
 
 impl Publisher {
@@ -76,14 +76,14 @@ impl Publisher {
         }
         let backlog = self.look().await?;
         match &mut self.flusher {
-            Some(flusher) if backlog.due > 0 => {
+            Some(flusher) if backlog.due => {
                 let flushed = flusher.flush().await?;
                 let pause = flusher.pause();
                 self.report(&flushed, pause);
                 self.look().await?;
                 Ok(pause)
             }
-            None => self.discard(backlog).await.map(|()| Duration::ZERO),
+            None => self.discard().await.map(|()| Duration::ZERO),
             _ => Ok(Duration::ZERO),
         }
     }
@@ -99,17 +99,19 @@ impl Publisher {
         measure(&self.app).await
     }
 
-    async fn discard(&mut self, backlog: Backlog) -> storage::Result<()> {
-        if backlog.depth == self.kept {
-            return Ok(());
+    async fn discard(&self) -> storage::Result<()> {
+        while outbox::any_to_clear(self.app.db.read().await?.conn()).await? {
+            let mut transaction = self.app.db.write().await?;
+            let cleared = outbox::clear(transaction.conn(), DISCARDED_AT_ONCE).await?;
+            // No record is decided on that is older than this, so no change from before matters to an edge of later.
+            let long_ago = self.app.clock.now().plus_millis(-KEPT_MILLIS);
+            feed::remove_scopes(transaction.conn(), long_ago, true).await?;
+            transaction.commit().await?;
+            // Others may have locked what is left.
+            if cleared < DISCARDED_AT_ONCE {
+                break;
+            }
         }
-        let mut transaction = self.app.db.write().await?;
-        let discarded = outbox::clear(transaction.conn()).await?;
-        // No record is decided on that is older than this, so no change from before matters to an edge of later.
-        let long_ago = self.app.clock.now().plus_millis(-KEPT_MILLIS);
-        feed::remove_scopes(transaction.conn(), long_ago, true).await?;
-        transaction.commit().await?;
-        self.kept = backlog.depth - i64::try_from(discarded).unwrap_or(0);
         Ok(())
     }
 

@@ -337,8 +337,7 @@ impl Restorer<'_> {
         };
         add_scope(transaction.conn(), &Scope::Organization(id), &environment, reached, now).await?;
         let reason = "organization_deleted";
-        let revoked = api_keys::revoke_all_of_organization(transaction.conn(), &environment, id, reason, now).await?;
-        outbox::add_all(transaction.conn(), Kind::ApiKey, &revoked, Route::StoreOnly, now).await?;
+        api_keys::revoke_all_of_organization(transaction.conn(), &environment, id, reason, now).await?;
         transaction.commit().await?;
         Ok(1)
     }
@@ -362,8 +361,7 @@ impl Restorer<'_> {
             // Before any key, as whoever deletes a permission locks them.
             restore::raise_generation(transaction.conn(), environment, *generation).await?;
             // A record that was just taken over may hold one that was made and deleted since the backup.
-            let changed = api_keys::remove_permission(transaction.conn(), environment, slug, now).await?;
-            outbox::add_all(transaction.conn(), Kind::ApiKey, &changed, Route::StoreOnly, now).await?;
+            api_keys::remove_permission(transaction.conn(), environment, slug, now).await?;
         }
         transaction.commit().await?;
         Ok(deleted)

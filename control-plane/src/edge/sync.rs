@@ -120,9 +120,8 @@ async fn outlast(
             return Ok(u64::try_from(backlog.depth)?);
         }
         if let Err(error) = feed_all(feeder).await {
-            let unfed = outbox::unfed(db.read().await?.conn(), backlog.depth).await?;
             // Only the feed holds these up, and it does not look as if it would not.
-            if i64::try_from(unfed.len())? == backlog.depth {
+            if !outbox::any_past_feed(db.read().await?.conn()).await? {
                 warn_unless_fed(Err(error));
                 return Ok(u64::try_from(backlog.depth)?);
             }
@@ -209,11 +208,11 @@ async fn forget(db: &Db, namespace: &str) -> anyhow::Result<()> {
 /// # Errors
 /// If the database or KV fails, or the database knows no key at all and so is hardly the right one.
 pub async fn prune(db: &Db, kv: &Kv) -> anyhow::Result<u64> {
-    let mut keys = 0;
+    let mut is_empty = true;
     for kind in Kind::EVERY {
-        keys += edge_sync::count_after(db.read().await?.conn(), kind, "").await?;
+        is_empty &= edge_sync::versions_after(db.read().await?.conn(), kind, "", 1).await?.is_empty();
     }
-    ensure!(keys > 0, "this database has no keys at all, so everything would be removed; is database_url right?");
+    ensure!(!is_empty, "this database has no keys at all, so everything would be removed; is database_url right?");
     let mut removed = 0;
     let mut listing = verify::Unknown::new(db, kv);
     while let Some(unknown) = listing.next_page().await? {

@@ -10,7 +10,7 @@ use shared::{
 };
 use sqlx::FromRow;
 
-use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql, management_keys::revoked, outbox::Changed};
+use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql, management_keys::revoked, outbox::unless_queued};
 
 /// A customer's key, with what its record needs of its organization and environment.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -307,55 +307,86 @@ pub async fn revoke(
         .fetch_optional(c).await)
 }
 
-/// Revokes every key of an organization, and returns which, with their new versions. Both bulk changes lock their keys in
-/// the order of their ids, so that they never wait for each other.
+/// Queues the keys of this condition for the store, with the versions that they are about to get, and locks them in the
+/// order of their ids, so that two changes of many keys never wait for each other. A million keys pass through no memory
+/// of ours. `$3` is now.
+macro_rules! queue_changed {
+    ($conn:expr, $condition:ident) => {
+        sql!($conn,
+            "WITH its AS (SELECT id, version FROM api_keys WHERE " (text $condition) " ORDER BY id" (for update) ")
+             INSERT INTO outbox (key_id, kind, version, queued_at, next_attempt_at)
+             SELECT id, 'api_key', CASE WHEN version >= $3 THEN version + 1 ELSE $3 END, $3, $3 FROM its
+             WHERE TRUE ORDER BY id " (text unless_queued))
+    };
+}
+
+macro_rules! of_organization {
+    () => {
+        "environment_id = $1 AND organization_id = $2 AND revoked_at IS NULL"
+    };
+}
+
+/// Revokes every key of an organization, and queues them for the store: the feed has an entry of the organization. Nobody
+/// adds a key to it meanwhile, because its row is locked.
 pub async fn revoke_all_of_organization(
-    conn: Conn<'_>,
+    mut conn: Conn<'_>,
     environment: &EnvironmentId,
     organization: &OrganizationId,
     reason: &str,
     now: Timestamp,
-) -> Result<Vec<Changed>> {
-    let sql = sql!(conn,
-        "WITH its AS (
-            SELECT id FROM api_keys WHERE environment_id = $1 AND organization_id = $2 AND revoked_at IS NULL
-            ORDER BY id" (for update) ")
-         UPDATE api_keys
+) -> Result<()> {
+    const REVOKE: &str = concat!(
+        "UPDATE api_keys
          SET revoked_at = $3, revoked_reason = $4, updated_at = $3,
              version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-         WHERE id IN (SELECT id FROM its)
-         RETURNING id, version");
-    on_db!(conn, c => sqlx::query_as(sql)
+         WHERE ",
+        of_organization!()
+    );
+    let queue = queue_changed!(conn, of_organization);
+    on_db!(conn.reborrow(), c => sqlx::query(queue)
+        .bind(environment)
+        .bind(organization)
+        .bind(now)
+        .execute(c).await.map(drop))?;
+    on_db!(conn, c => sqlx::query(REVOKE)
         .bind(environment)
         .bind(organization)
         .bind(now)
         .bind(reason)
-        .fetch_all(c).await)
+        .execute(c).await.map(drop))
 }
 
-/// Takes a permission from every key that has it, and returns which, with their new versions. Slugs hold no quotes, so
-/// a quoted slug in the JSON is that slug whole.
+macro_rules! having_permission {
+    () => {
+        "environment_id = $1 AND revoked_at IS NULL AND replace(permissions, $2, '') <> permissions"
+    };
+}
+
+/// Takes a permission from every key that has it, and queues them for the store: the feed has an entry of the permission.
+/// Nobody gives it to a key meanwhile, because its row is gone. Slugs hold no quotes, so a quoted slug in the JSON is that
+/// slug whole.
 pub async fn remove_permission(
-    conn: Conn<'_>,
+    mut conn: Conn<'_>,
     environment: &EnvironmentId,
     slug: &str,
     now: Timestamp,
-) -> Result<Vec<Changed>> {
-    let sql = sql!(conn,
-        "WITH having_it AS (
-            SELECT id FROM api_keys
-            WHERE environment_id = $1 AND revoked_at IS NULL AND replace(permissions, $2, '') <> permissions
-            ORDER BY id" (for update) ")
-         UPDATE api_keys
+) -> Result<()> {
+    const REMOVE: &str = concat!(
+        "UPDATE api_keys
          SET permissions = replace(replace(replace(permissions, $2 || ',', ''), ',' || $2, ''), $2, ''),
              updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-         WHERE id IN (SELECT id FROM having_it)
-         RETURNING id, version");
-    on_db!(conn, c => sqlx::query_as(sql)
-        .bind(environment)
-        .bind(format!("\"{slug}\""))
-        .bind(now)
-        .fetch_all(c).await)
+         WHERE ",
+        having_permission!()
+    );
+    let quoted = format!("\"{slug}\"");
+    for sql in [queue_changed!(conn, having_permission), REMOVE] {
+        on_db!(conn.reborrow(), c => sqlx::query(sql)
+            .bind(environment)
+            .bind(&quoted)
+            .bind(now)
+            .execute(c).await.map(drop))?;
+    }
+    Ok(())
 }
 
 /// The next keys by id, for rebuilding and comparing the edge's store.

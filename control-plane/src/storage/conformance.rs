@@ -10,6 +10,7 @@ mod organizations;
 mod outbox;
 mod paging;
 mod permissions;
+mod query_plans;
 mod reseal;
 mod reseed;
 mod usage;

@@ -59,6 +59,10 @@ macro_rules! in_sqlite {
     ((texts of $parameter:literal)) => {
         concat!("SELECT value FROM json_each(", $parameter, ")")
     };
+    // Follows a column that is to be one of those of a short list. Postgres would guess that it is long, and read all.
+    ((one of $list:literal)) => {
+        concat!(" IN (", $list, ")")
+    };
     ((bytes of hex $hex:literal)) => {
         concat!("unhex(", $hex, ")")
     };
@@ -85,6 +89,9 @@ macro_rules! in_postgres {
     };
     ((texts of $parameter:literal)) => {
         concat!("SELECT json_array_elements_text(CAST(", $parameter, " AS json))")
+    };
+    ((one of $list:literal)) => {
+        concat!(" = ANY (ARRAY(", $list, "))")
     };
     ((bytes of hex $hex:literal)) => {
         concat!("decode(", $hex, ", 'hex')")

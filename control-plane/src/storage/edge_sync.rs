@@ -115,10 +115,11 @@ pub async fn claimed(
     limit: i64,
     now: Timestamp,
 ) -> Result<Vec<Entry>> {
-    const API_KEYS: &str =
-        select_api_keys!("JOIN outbox q ON q.key_id = k.id WHERE q.claim = $1 AND k.id > $2 ORDER BY k.id LIMIT $3");
+    const API_KEYS: &str = select_api_keys!(
+        "JOIN outbox q ON q.key_id = k.id WHERE q.claim = $1 AND q.key_id > $2 ORDER BY q.key_id LIMIT $3"
+    );
     const MANAGEMENT_KEYS: &str = select_management_keys!(
-        "JOIN outbox q ON q.key_id = m.id WHERE q.claim = $1 AND m.id > $2 ORDER BY m.id LIMIT $3"
+        "JOIN outbox q ON q.key_id = m.id WHERE q.claim = $1 AND q.key_id > $2 ORDER BY q.key_id LIMIT $3"
     );
     Ok(match kind {
         Kind::ApiKey => {

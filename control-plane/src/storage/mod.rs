@@ -18,8 +18,34 @@ use sqlx::{
 macro_rules! on_db {
     ($conn:expr, $c:ident => $body:expr) => {
         match $conn {
-            $crate::storage::Conn::Sqlite($c) => $body,
-            $crate::storage::Conn::Postgres($c) => $body,
+            $crate::storage::Conn::Sqlite($c) => {
+                let $c = asked_here!($c);
+                $body
+            }
+            $crate::storage::Conn::Postgres($c) => {
+                let $c = asked_here!($c);
+                $body
+            }
+        }
+    };
+}
+
+/// The connection itself. The tests write down what it is asked.
+#[cfg(not(test))]
+macro_rules! asked_here {
+    ($connection:ident) => {
+        $connection
+    };
+}
+#[cfg(test)]
+macro_rules! asked_here {
+    ($connection:ident) => {
+        $crate::storage::testing::recording::Recorded {
+            connection: $connection,
+            place: {
+                const fn here() {}
+                $crate::storage::testing::recording::Place::new(file!(), line!(), std::any::type_name_of_val(&here))
+            },
         }
     };
 }

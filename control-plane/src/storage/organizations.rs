@@ -72,9 +72,8 @@ pub async fn insert(conn: Conn<'_>, organization: &Organization) -> Result<bool>
             (id, environment_id, name, external_id, metadata, domains, allow_profiles_outside_organization,
              created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        ON CONFLICT DO NOTHING
-        RETURNING id";
-    let id: Option<OrganizationId> = on_db!(conn, c => sqlx::query_scalar(SQL)
+        ON CONFLICT DO NOTHING";
+    on_db!(conn, c => sqlx::query(SQL)
         .bind(&organization.id)
         .bind(&organization.environment_id)
         .bind(&organization.name)
@@ -84,8 +83,7 @@ pub async fn insert(conn: Conn<'_>, organization: &Organization) -> Result<bool>
         .bind(organization.allow_profiles_outside_organization)
         .bind(organization.created_at)
         .bind(organization.updated_at)
-        .fetch_optional(c).await)?;
-    Ok(id.is_some())
+        .execute(c).await.map(|done| done.rows_affected() > 0))
 }
 
 /// The organization with this id.
@@ -131,12 +129,20 @@ pub struct Filter {
 }
 
 macro_rules! list {
-    ($conn:expr, $order:literal) => {
+    ($conn:expr, $($rest:tt)+) => {
         sql!($conn,
             "SELECT * FROM organizations o WHERE o.environment_id = $1 AND o.deleted_at IS NULL
-             AND ($2 IS NULL OR lower(o.name) LIKE $2 ESCAPE '!')
-             AND ($3 IS NULL OR EXISTS (SELECT 1 FROM organization_domains d
-                 WHERE d.environment_id = $1 AND d.organization_id = o.id AND d.domain IN (" (texts of "$3") "))) "
+             AND ($2 IS NULL OR lower(o.name) LIKE $2 ESCAPE '!') "
+            $($rest)+)
+    };
+}
+
+/// Those that have one of some domains, which are few.
+macro_rules! list_of_domains {
+    ($conn:expr, $order:literal) => {
+        list!($conn,
+            "AND o.id IN (SELECT d.organization_id FROM organization_domains d
+                 WHERE d.environment_id = $1 AND d.domain IN (" (texts of "$5") ")) "
             $order)
     };
 }
@@ -149,18 +155,24 @@ pub async fn list(
     request: &PageRequest,
 ) -> Result<Page<Organization>> {
     let walk = request.walk();
-    let sql = if walk.towards_older {
-        list!(conn, "AND o.id < $4 ORDER BY o.id DESC LIMIT $5")
-    } else {
-        list!(conn, "AND o.id > $4 ORDER BY o.id LIMIT $5")
+    let sql = match (&filter.domains, walk.towards_older) {
+        (None, true) => list!(conn, "AND o.id < $3 ORDER BY o.id DESC LIMIT $4"),
+        (None, false) => list!(conn, "AND o.id > $3 ORDER BY o.id LIMIT $4"),
+        (Some(_), true) => list_of_domains!(conn, "AND o.id < $3 ORDER BY o.id DESC LIMIT $4"),
+        (Some(_), false) => list_of_domains!(conn, "AND o.id > $3 ORDER BY o.id LIMIT $4"),
     };
-    let rows = on_db!(conn, c => sqlx::query_as(sql)
-        .bind(environment)
-        .bind(filter.search.as_deref().map(containing))
-        .bind(filter.domains.as_ref().map(JsonText))
-        .bind(walk.beyond)
-        .bind(walk.limit)
-        .fetch_all(c).await)?;
+    let rows = on_db!(conn, c => {
+        let query = sqlx::query_as(sql)
+            .bind(environment)
+            .bind(filter.search.as_deref().map(containing))
+            .bind(walk.beyond)
+            .bind(walk.limit);
+        match &filter.domains {
+            Some(domains) => query.bind(JsonText(domains)),
+            None => query,
+        }
+        .fetch_all(c).await
+    })?;
     Ok(request.page(rows))
 }
 

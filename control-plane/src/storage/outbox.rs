@@ -68,16 +68,22 @@ pub async fn add(
     add_all(conn, kind, &[Changed { id: key_id.to_owned(), version }], route, now).await
 }
 
+/// How a question ends that queues keys, in order of id so that no two transactions wait for each other's rows.
+macro_rules! unless_queued {
+    () => {
+        "ON CONFLICT (key_id) DO UPDATE SET version = excluded.version, next_attempt_at = excluded.next_attempt_at,
+            through_feed = outbox.through_feed OR excluded.through_feed
+         WHERE excluded.version > outbox.version"
+    };
+}
+pub(super) use unless_queued;
+
 /// Queues keys. A row that knows of this version already stays as it is, and one that must go to the feed first stays so.
 pub async fn add_all(conn: Conn<'_>, kind: Kind, changed: &[Changed], route: Route, now: Timestamp) -> Result<()> {
-    // In order of id, so that no two transactions wait for each other's rows.
     let sql = sql!(conn,
         "INSERT INTO outbox (key_id, kind, version, queued_at, next_attempt_at, through_feed)
          SELECT value ->> 'id', $1, CAST(value ->> 'version' AS BIGINT), $2, $2, $4 FROM " (elements of "$3") "
-         WHERE TRUE ORDER BY 1
-         ON CONFLICT (key_id) DO UPDATE SET version = excluded.version, next_attempt_at = excluded.next_attempt_at,
-            through_feed = outbox.through_feed OR excluded.through_feed
-         WHERE excluded.version > outbox.version");
+         WHERE TRUE ORDER BY 1 " (text unless_queued));
     on_db!(conn, c => sqlx::query(sql)
         .bind(kind.as_str())
         .bind(now)
@@ -86,24 +92,36 @@ pub async fn add_all(conn: Conn<'_>, kind: Kind, changed: &[Changed], route: Rou
         .execute(c).await.map(drop))
 }
 
+/// Up to how many rows are counted: it is done each second, and must take no longer for more of them.
+pub const COUNTED_MAX: i64 = 100_000;
+
 /// What is waiting in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Backlog {
-    /// How many rows there are.
+    /// How many rows there are: [`COUNTED_MAX`] also stands for more.
     pub depth: i64,
-    /// How many of them may be sent to the store now.
-    pub due: i64,
+    /// Whether any of them may be sent to the store now.
+    pub due: bool,
     /// Since when the oldest has been waiting.
     pub oldest: Option<Timestamp>,
 }
 
 /// What is waiting.
 pub async fn backlog(conn: Conn<'_>, now: Timestamp) -> Result<Backlog> {
-    const SQL: &str = "SELECT COUNT(*) AS depth,
-            COUNT(CASE WHEN next_attempt_at <= $1 AND (NOT through_feed OR fed_version >= version) THEN 1 END) AS due,
-            MIN(queued_at) AS oldest
-        FROM outbox";
-    on_db!(conn, c => sqlx::query_as(SQL).bind(now).fetch_one(c).await)
+    const SQL: &str = "SELECT
+            (SELECT COUNT(*) FROM (SELECT key_id FROM outbox LIMIT $2) counted) AS depth,
+            (SELECT key_id FROM outbox
+             WHERE next_attempt_at <= $1 AND (NOT through_feed OR fed_version >= version)
+             ORDER BY next_attempt_at LIMIT 1) IS NOT NULL AS due,
+            (SELECT MIN(queued_at) FROM outbox) AS oldest";
+    on_db!(conn, c => sqlx::query_as(SQL).bind(now).bind(COUNTED_MAX).fetch_one(c).await)
+}
+
+/// Whether there is any row that need not go to the feed first, or that the feed has.
+pub async fn any_past_feed(conn: Conn<'_>) -> Result<bool> {
+    const SQL: &str = "SELECT (SELECT key_id FROM outbox WHERE NOT through_feed OR fed_version >= version
+        ORDER BY next_attempt_at LIMIT 1) IS NOT NULL";
+    on_db!(conn, c => sqlx::query_scalar(SQL).fetch_one(c).await)
 }
 
 /// Which of these keys wait in the outbox.
@@ -113,23 +131,45 @@ pub async fn waiting(conn: Conn<'_>, key_ids: &[&str]) -> Result<Vec<String>> {
     on_db!(conn, c => sqlx::query_scalar(sql).bind(ids(key_ids)).fetch_all(c).await)
 }
 
-/// Lets every row be sent now, whoever had it before.
+/// Lets every row be sent now that the feed does not hold up, whoever had it before.
 pub async fn make_all_due(conn: Conn<'_>, now: Timestamp) -> Result<()> {
     let sql = sql!(conn,
-        "WITH later AS (SELECT key_id FROM outbox WHERE next_attempt_at > $1" (for update skip locked) ")
-         UPDATE outbox SET next_attempt_at = $1 WHERE key_id IN (SELECT key_id FROM later)");
+        "WITH later AS (
+            SELECT key_id FROM outbox WHERE next_attempt_at > $1 AND (NOT through_feed OR fed_version >= version)"
+            (for update skip locked) ")
+         UPDATE outbox SET next_attempt_at = $1 WHERE key_id" (one of "SELECT key_id FROM later"));
     on_db!(conn, c => sqlx::query(sql).bind(now).execute(c).await.map(drop))
 }
 
-/// Forgets every row, because there is no edge. If there once was one, what its feed must be told stays, so that it is
-/// told should the edge be configured again: a feed that was not told of a change would vouch for records from before.
-pub async fn clear(conn: Conn<'_>) -> Result<u64> {
-    let sql = sql!(conn,
+/// Whether [`clear`] would forget any row.
+pub async fn any_to_clear(conn: Conn<'_>) -> Result<bool> {
+    const SQL: &str =
+        "SELECT (SELECT key_id FROM outbox WHERE NOT through_feed ORDER BY next_attempt_at LIMIT 1) IS NOT NULL
+        OR ((SELECT key_id FROM outbox LIMIT 1) IS NOT NULL AND NOT EXISTS (SELECT 1 FROM feed_position))";
+    on_db!(conn, c => sqlx::query_scalar(SQL).fetch_one(c).await)
+}
+
+/// Forgets rows, because there is no edge: so many at the most, and returns how many. If there once was one, what its feed
+/// must be told stays, so that it is told should the edge be configured again: a feed that was not told of a change would
+/// vouch for records from before.
+pub async fn clear(mut conn: Conn<'_>, limit: i64) -> Result<i64> {
+    let without_feed = sql!(conn,
         "WITH unlocked AS (
-            SELECT key_id FROM outbox WHERE NOT through_feed OR NOT EXISTS (SELECT 1 FROM feed_position)"
+            SELECT key_id FROM outbox WHERE NOT EXISTS (SELECT 1 FROM feed_position) LIMIT $1"
             (for update skip locked) ")
-         DELETE FROM outbox WHERE key_id IN (SELECT key_id FROM unlocked)");
-    on_db!(conn, c => sqlx::query(sql).execute(c).await.map(|done| done.rows_affected()))
+         DELETE FROM outbox WHERE key_id" (one of "SELECT key_id FROM unlocked"));
+    let past_feed = sql!(conn,
+        "WITH unlocked AS (
+            SELECT key_id FROM outbox WHERE NOT through_feed ORDER BY next_attempt_at LIMIT $1" (for update skip locked) ")
+         DELETE FROM outbox WHERE key_id" (one of "SELECT key_id FROM unlocked"));
+    let mut left = limit;
+    for sql in [without_feed, past_feed] {
+        let rows = on_db!(conn.reborrow(), c => sqlx::query(sql)
+            .bind(left)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        left -= i64::try_from(rows).unwrap_or(left);
+    }
+    Ok(limit - left)
 }
 
 /// A key that the feed must be told of.
@@ -198,7 +238,7 @@ pub async fn claim(conn: Conn<'_>, claim: Claim, now: Timestamp, limit: i64) -> 
          UPDATE outbox SET claim = $1, claimed_version = version, claimed_until = $2, next_attempt_at = $2,
             unsettled_until = CASE WHEN unsettled_until > claimed_until THEN unsettled_until
                               ELSE COALESCE(claimed_until, unsettled_until) END
-         WHERE key_id IN (SELECT key_id FROM due)");
+         WHERE key_id" (one of "SELECT key_id FROM due"));
     on_db!(conn, c => sqlx::query(sql)
         .bind(claim.id)
         .bind(claim.until)
@@ -215,14 +255,14 @@ pub async fn settle(mut conn: Conn<'_>, claim: Claim, now: Timestamp) -> Result<
             SELECT key_id FROM outbox
             WHERE claim = $1 AND version = claimed_version AND COALESCE(unsettled_until, 0) <= $2"
             (for update skip locked) ")
-         DELETE FROM outbox WHERE key_id IN (SELECT key_id FROM done)");
+         DELETE FROM outbox WHERE key_id" (one of "SELECT key_id FROM done"));
     on_db!(conn.reborrow(), c => sqlx::query(done).bind(claim.id).bind(now).execute(c).await.map(drop))?;
     let kept = sql!(conn,
         "WITH kept AS (SELECT key_id FROM outbox WHERE claim = $1" (for update skip locked) ")
          UPDATE outbox SET claim = NULL, claimed_until = NULL,
             next_attempt_at = CASE WHEN version = claimed_version THEN COALESCE(unsettled_until, $2)
                               ELSE next_attempt_at END
-         WHERE key_id IN (SELECT key_id FROM kept)");
+         WHERE key_id" (one of "SELECT key_id FROM kept"));
     on_db!(conn, c => sqlx::query(kept).bind(claim.id).bind(now).execute(c).await.map(drop))
 }
 
@@ -241,7 +281,7 @@ pub async fn release(conn: Conn<'_>, claim: Claim, key_ids: &[&str], fate: Fate,
         "WITH held AS (SELECT key_id FROM outbox WHERE claim = $1" (for update skip locked) ")
          UPDATE outbox SET claim = NULL, claimed_until = CASE WHEN $2 THEN claimed_until END,
             next_attempt_at = CASE WHEN version = claimed_version THEN $3 ELSE next_attempt_at END
-         WHERE key_id IN (SELECT key_id FROM held)
+         WHERE key_id" (one of "SELECT key_id FROM held") "
            AND key_id IN (SELECT value ->> 'id' FROM " (elements of "$4") ")");
     on_db!(conn, c => sqlx::query(sql)
         .bind(claim.id)

@@ -1,5 +1,7 @@
 //! Databases for tests: each test gets a new one, of each kind.
 
+pub(crate) mod recording;
+
 use std::{
     env,
     io::{self, Write},

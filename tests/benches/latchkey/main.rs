@@ -10,6 +10,8 @@
 //! | [`start`] | the size of the Worker, and how soon it answers |
 //! | [`memory`] | what an isolate takes that remembers as much as it may |
 //! | [`revocation`] | how soon after its acknowledgement a revocation is known everywhere |
+//! | [`control_plane`] | what `latchkey serve` answers in a second, and its memory, with ever more keys |
+//! | [`sync`] | how long `latchkey edge sync` takes, and its memory |
 //!
 //! [`report`] has the types of the results; [`plots`] draws two of them; [`worlds`] and [`javascript`] set up what is
 //! measured.
@@ -18,6 +20,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on must stop, and say why")]
 
+mod control_plane;
 mod edge;
 mod javascript;
 mod machine;
@@ -27,6 +30,7 @@ mod report;
 mod revocation;
 mod rounds;
 mod start;
+mod sync;
 mod worlds;
 
 use std::{
@@ -54,6 +58,8 @@ const SECTIONS: &[Section] = &[
     Section { name: "start", measure: start::measure, tried: true },
     Section { name: "memory", measure: memory::measure, tried: true },
     Section { name: "revocation", measure: revocation::measure, tried: true },
+    Section { name: "control-plane", measure: control_plane::measure, tried: false },
+    Section { name: "sync", measure: sync::measure, tried: false },
 ];
 
 /// What the command line says.

@@ -26,8 +26,8 @@ pub async fn delete(
     let committed = match organizations::delete(transaction.conn(), environment, &id, now).await? {
         Some(generation) => {
             let reason = "organization_deleted";
-            let keys = api_keys::revoke_all_of_organization(transaction.conn(), environment, &id, reason, now).await?;
-            app.commit_scope(transaction, &scope, environment, generation, &keys).await?
+            api_keys::revoke_all_of_organization(transaction.conn(), environment, &id, reason, now).await?;
+            app.commit_scope(transaction, &scope, environment, generation).await?
         }
         None => {
             let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;

@@ -29,8 +29,8 @@ pub async fn delete(
     let scope = Scope::Permission(environment, &slug);
     let committed = match permissions::delete(transaction.conn(), environment, &slug, now).await? {
         Some(generation) => {
-            let keys = api_keys::remove_permission(transaction.conn(), environment, &slug, now).await?;
-            app.commit_scope(transaction, &scope, environment, generation, &keys).await?
+            api_keys::remove_permission(transaction.conn(), environment, &slug, now).await?;
+            app.commit_scope(transaction, &scope, environment, generation).await?
         }
         None => {
             let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;

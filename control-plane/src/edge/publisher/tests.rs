@@ -70,7 +70,7 @@ conformance! {
 
     async fn a_second_passes_between_two_flushes_and_longer_if_kv_says_so(db: Db) {
         let world = World::new(db).await;
-        let mut publisher = Publisher { app: world.app(), flusher: Some(world.flusher()), started: true, kept: 0 };
+        let mut publisher = Publisher { app: world.app(), flusher: Some(world.flusher()), started: true };
         assert_eq!(publisher.turn().await, Duration::ZERO, "nothing was due, so nothing was sent");
         world.create_key("key").await;
         assert_eq!(publisher.turn().await, Duration::from_secs(1));

@@ -107,11 +107,11 @@ conformance! {
     async fn the_store_is_told_after_the_feed_and_never_before(db: Db) {
         let world = World::new(db).await;
         let id = world.create_key_for_feed("key").await;
-        assert_eq!(world.backlog().await.due, 0);
+        assert!(!world.backlog().await.due);
         world.flusher().flush().await.unwrap();
         assert!(world.versions_at_edge().await.is_empty());
         world.feed_all().await;
-        assert_eq!(world.backlog().await.due, 1);
+        assert!(world.backlog().await.due);
         world.flusher().flush().await.unwrap();
         assert_eq!(world.versions_at_edge().await, world.versions().await);
         world.change_key_for_feed(&id).await;

@@ -64,8 +64,7 @@ async fn delete_permission(world: &World, slug: &str) {
     let mut transaction = world.db.write().await.unwrap();
     let generation = permissions::delete(transaction.conn(), environment, slug, now).await.unwrap().unwrap();
     add_scope(transaction.conn(), &Scope::Permission(environment, slug), environment, generation, now).await.unwrap();
-    let changed = api_keys::remove_permission(transaction.conn(), environment, slug, now).await.unwrap();
-    outbox::add_all(transaction.conn(), Kind::ApiKey, &changed, Route::StoreOnly, now).await.unwrap();
+    api_keys::remove_permission(transaction.conn(), environment, slug, now).await.unwrap();
     transaction.commit().await.unwrap();
 }
 

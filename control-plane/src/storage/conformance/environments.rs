@@ -9,6 +9,7 @@ conformance! {
     async fn what_was_made_is_found_and_listed_in_order(db: Db) {
         assert!(!ask!(db, environments::any));
         assert_eq!(ask!(db, environments::list), []);
+        change!(db, environments::lock_all);
         let mut made = vec![];
         for (name, millis) in [("first", 0), ("second", 1), ("third", 2)] {
             let clock = Clock::from_fn(move || START.plus_millis(millis));

@@ -1,12 +1,17 @@
-use shared::{digest::Digest, id::ManagementKeyId, record::Version};
+use shared::{
+    digest::Digest,
+    id::ManagementKeyId,
+    record::{Grant, Record, Version},
+};
 
 use super::*;
 use crate::{
     clock::Clock,
     keys,
     storage::{
-        Db, management_keys,
+        Db, edge_sync, management_keys,
         outbox::{self, Kind},
+        restore,
         testing::{Tenant, conformance},
     },
 };
@@ -40,9 +45,30 @@ conformance! {
         let version = change!(db, management_keys::revoke, &id, "revoked_by_operator", earlier);
         assert_eq!(version, Some(Version(START.as_millis() + 1)));
         assert_eq!(change!(db, management_keys::revoke, &id, "again", START), None);
+        assert_eq!(ask!(db, management_keys::unacknowledged_revocation, &id), None, "nobody waits for it");
+        change!(db, edge_sync::note_change, Kind::ManagementKey, id.as_str(), false, START);
+        assert_eq!(ask!(db, management_keys::unacknowledged_revocation, &id), version);
         let key = ask!(db, management_keys::by_digest, &digest).unwrap();
         assert_eq!((key.revoked_at, key.revoked_reason.as_deref()), (Some(earlier), Some("revoked_by_operator")));
         assert!(key.into_record(START).revoked.is_some());
+    }
+
+    async fn a_newer_state_of_a_record_is_taken_over_and_an_older_one_is_not(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let (id, digest) = create(&db, &tenant, "Back end", START).await;
+        let read = async || ask!(db, management_keys::by_digest, &digest).unwrap();
+        let mut record = read().await.into_record(START);
+        let Grant::ManagementKey(mut grant) = record.grant.clone() else { unreachable!() };
+        grant.scopes = vec!["api_keys:read".to_owned()];
+        let take_over = async |record: &Record| {
+            change!(db, restore::take_over_management_key, id.as_str(), record, &grant, START.plus_millis(5))
+        };
+        assert!(!take_over(&record).await, "it has this version");
+        (record.version, record.name) = (Version(record.version.0 + 1), "Renamed".to_owned());
+        assert!(take_over(&record).await);
+        let key = read().await;
+        assert_eq!((key.version, key.name.as_str()), (record.version, "Renamed"));
+        assert_eq!((key.scopes.0, key.changed_at), (grant.scopes.clone(), Some(START.plus_millis(5))));
     }
 
     async fn keys_are_listed_oldest_first_each_in_its_environment(db: Db) {

@@ -24,7 +24,7 @@ conformance! {
         }
         // The key that was created last was sealed first.
         execute(&db, "UPDATE api_keys SET sealed_at = 1800000009000 - created_at + 1800000000000").await;
-        change!(db, outbox::clear);
+        change!(db, outbox::clear, 99);
         assert_eq!(change!(db, reseal::queue_sealed_before, Kind::ApiKey, at(8_998), 10, START), 0);
         assert_eq!(change!(db, reseal::queue_sealed_before, Kind::ApiKey, at(9_001), 1, START), 1);
         assert_eq!(queued(&db).await, [ids[2].clone()]);
@@ -39,7 +39,7 @@ conformance! {
         let id = tenant.api_key(&db, "key", &[], START).await;
         let count = async |kind| change!(db, reseal::queue_never_sealed, kind, 10, START);
         assert_eq!(count(Kind::ApiKey).await, 0, "it waits already");
-        change!(db, outbox::clear);
+        change!(db, outbox::clear, 99);
         assert_eq!(change!(db, reseal::queue_sealed_before, Kind::ApiKey, at(1), 10, START), 0);
         assert_eq!((count(Kind::ApiKey).await, count(Kind::ManagementKey).await), (1, 1));
         assert_eq!(queued(&db).await, [id.to_string(), tenant.creator.to_string()]);
@@ -51,7 +51,7 @@ conformance! {
         tenant.api_key(&db, "damaged", &[], START).await;
         change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
         execute(&db, "UPDATE api_keys SET digest = substr(digest, 1, 3) WHERE name = 'damaged'").await;
-        change!(db, outbox::clear);
+        change!(db, outbox::clear, 99);
         assert_eq!(change!(db, reseal::queue_never_sealed, Kind::ApiKey, 10, START), 0);
         execute(&db, "UPDATE api_keys SET sealed_at = 1").await;
         assert_eq!(change!(db, reseal::queue_sealed_before, Kind::ApiKey, START, 10, START), 0);
