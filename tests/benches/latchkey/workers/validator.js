@@ -123,12 +123,12 @@ async function open(env, name, sealed) {
   return good ? decoded(JSON.parse(json)) : null;
 }
 
-/** A record, with the object of its answers made once. */
+/** A record, with the text of its answer made once. */
 function decoded(record) {
   const key = record.grant.api_key;
   const time = (millis) => (millis === undefined ? null : new Date(millis).toISOString());
   if (key !== undefined) {
-    record.answer = {
+    record.answer = JSON.stringify({
       api_key: {
         object: "api_key",
         id: key.id,
@@ -141,7 +141,7 @@ function decoded(record) {
         created_at: time(record.created_at),
         updated_at: time(record.updated_at),
       },
-    };
+    });
   }
   return record;
 }
@@ -243,7 +243,7 @@ export default {
       if (age > LEASE - MARGIN) continue;
       if (age >= LEASE / 2 && polling === null) context.waitUntil(poll(env));
       count(env, context, name, outcome, now);
-      const body = outcome === "valid" ? JSON.stringify(record.answer) : REFUSED[outcome];
+      const body = outcome === "valid" ? record.answer : REFUSED[outcome];
       return new Response(body, {
         headers: { "content-type": "application/json", "cache-control": "no-store", "latchkey-age-ms": String(age) },
       });
