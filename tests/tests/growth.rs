@@ -1,5 +1,7 @@
 //! A server with many keys is as large as one with few: it reads no more of them than it answers or publishes at once.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop, and say why")]
+
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
