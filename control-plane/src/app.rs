@@ -7,9 +7,10 @@ use crate::{
     edge::{Wake, acknowledge::EdgeLink, lookup::Lookup},
     metrics::Metrics,
     storage::Db,
+    usage::{Retention, Usage},
 };
 
-/// The server's state: cheap to clone, and with nothing in it that another process could not have.
+/// The server's state: cheap to clone. Nothing in it is what another process lacks, but for what was counted a moment ago.
 #[derive(Debug, Clone)]
 pub struct App {
     /// The database.
@@ -22,7 +23,9 @@ pub struct App {
     pub edge: Option<Arc<EdgeLink>>,
     /// What tells which version of a key the edge has, if there is an edge.
     pub lookup: Option<Arc<Lookup>>,
-    /// What is counted.
+    /// How often keys were validated.
+    pub usage: Arc<Usage>,
+    /// What is counted for those who run the server.
     pub metrics: Arc<Metrics>,
 }
 
@@ -30,13 +33,21 @@ impl App {
     /// The state of a server without an edge that has just been started.
     #[must_use]
     pub fn new(db: Db, clock: Clock) -> Self {
-        Self { db, clock, publisher: Wake::default(), edge: None, lookup: None, metrics: Arc::new(Metrics::default()) }
+        let usage = Arc::new(Usage::new(Retention::default()));
+        let metrics = Arc::new(Metrics::default());
+        Self { db, clock, publisher: Wake::default(), edge: None, lookup: None, usage, metrics }
     }
 
     /// The same server with an edge.
     #[must_use]
     pub fn with_edge(self, edge: Arc<EdgeLink>) -> Self {
         Self { edge: Some(edge), ..self }
+    }
+
+    /// The same server, which keeps usage for so long.
+    #[must_use]
+    pub fn with_retention(self, retention: Retention) -> Self {
+        Self { usage: Arc::new(Usage::new(retention)), ..self }
     }
 
     /// The same server, which can ask the edge.

@@ -24,6 +24,7 @@ pub struct Config {
     pub edge_secret: SecretString,
     pub edge_url: String,
     pub edge_batch_pairs: usize,
+    pub usage_retention_days: u32,
     pub metrics_token: SecretString,
     pub log_format: LogFormat,
     pub log_filter: String,
@@ -54,6 +55,8 @@ impl TryFrom<String> for LogFormat {
 /// The most pairs that one bulk write of Workers KV takes.
 /// <https://developers.cloudflare.com/api/resources/kv/subresources/namespaces/methods/bulk_update/>
 const KV_BULK_LIMIT: usize = 10_000;
+/// A hundred years, to keep the arithmetic of hours in bounds.
+const USAGE_RETENTION_MAX_DAYS: u32 = 36_500;
 
 impl Config {
     /// Reads the settings. `database_url`, if given, wins over every other source.
@@ -83,6 +86,10 @@ impl Config {
         anyhow::ensure!(
             (1..=KV_BULK_LIMIT).contains(&config.edge_batch_pairs),
             "edge_batch_pairs must be between 1 and {KV_BULK_LIMIT}"
+        );
+        anyhow::ensure!(
+            (1..=USAGE_RETENTION_MAX_DAYS).contains(&config.usage_retention_days),
+            "usage_retention_days must be between 1 and {USAGE_RETENTION_MAX_DAYS}"
         );
         Ok(config)
     }
@@ -174,6 +181,14 @@ mod tests {
     fn a_setting_that_does_not_exist_is_named() {
         let error = Config::read(None, None, environment(&[("LATCHKEY_LISTEM", "x")])).unwrap_err();
         assert!(format!("{error:#}").contains("listem"), "{error:#}");
+    }
+
+    #[test]
+    fn usage_is_kept_for_a_day_at_least() {
+        for (days, is_right) in [("0", false), ("1", true), ("36500", true), ("36501", false), ("-1", false)] {
+            let config = Config::read(None, None, environment(&[("LATCHKEY_USAGE_RETENTION_DAYS", days)]));
+            assert_eq!(config.is_ok(), is_right, "{days}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! | [`api`] | every route, one file for each verb |
 //! | [`storage`] | every SQL text |
 //! | [`edge`] | what the edge is told: the publisher, and the rebuilding and comparing of its store |
+//! | [`usage`] | how often keys are validated: the server's own count, and the task that writes it |
 //! | [`cli`] | the commands of the binary `latchkey` |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
 //! | [`clock`], [`entropy`] | the two places that read time and randomness |
@@ -40,3 +41,4 @@ pub mod entropy;
 pub mod keys;
 pub mod metrics;
 pub mod storage;
+pub mod usage;

@@ -28,6 +28,58 @@ pub struct Metrics {
     pub feed: FeedMetrics,
     /// How old the oldest record of the edge's store is, in seconds.
     pub oldest_seal_age: Gauge,
+    /// What is told of usage.
+    pub usage: UsageMetrics,
+}
+
+/// What is counted of the batches in which the edge tells how keys were used.
+#[derive(Debug, Default)]
+pub struct UsageMetrics {
+    validations: Family<ValidationLabels, Counter>,
+    batches: Family<BatchLabels, Counter>,
+    /// Validations that are in no count of usage, neither the edge's nor the server's own.
+    pub lost: Counter,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchResult {
+    /// It was added up.
+    Applied,
+    /// It was added up before.
+    Repeated,
+    /// It could not be read, or did not arrive whole.
+    Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BatchLabels {
+    result: &'static str,
+}
+
+impl UsageMetrics {
+    /// Counts validations that the edge made.
+    pub fn count_validations(&self, outcome: &'static str, count: u64) {
+        self.validations.get_or_create(&ValidationLabels { outcome }).inc_by(count);
+    }
+
+    /// Counts a batch of the edge.
+    pub fn count_batch(&self, result: BatchResult) {
+        let result = match result {
+            BatchResult::Applied => "applied",
+            BatchResult::Repeated => "repeated",
+            BatchResult::Refused => "refused",
+        };
+        self.batches.get_or_create(&BatchLabels { result }).inc();
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let validations = "Validations that the edge answered, as far as it told of them";
+        registry.register("edge_validations", validations, self.validations.clone());
+        let batches = "Batches in which the edge told how keys were used";
+        registry.register("usage_batches", batches, self.batches.clone());
+        registry.register("usage_lost", "Validations that are in no count of usage", self.lost.clone());
+    }
 }
 
 /// What is counted of the change feed.
@@ -177,6 +229,8 @@ impl Default for Metrics {
             Unit::Seconds,
             oldest_seal_age.clone(),
         );
+        let usage = UsageMetrics::default();
+        usage.register(&mut registry);
         Self {
             registry,
             requests,
@@ -188,6 +242,7 @@ impl Default for Metrics {
             publish_failures,
             feed,
             oldest_seal_age,
+            usage,
         }
     }
 }

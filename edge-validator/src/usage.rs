@@ -13,7 +13,7 @@ use shared::{
     reason::Reason,
     usage::{self, Batch, Outcome, Reporter, Told},
 };
-use worker::{Context, Delay, Fetch, Headers, Method, Request, RequestInit, console_error};
+use worker::{Context, Delay, console_error, js_sys::futures::JsFuture};
 
 use crate::{
     config::{Config, Edge},
@@ -86,13 +86,22 @@ async fn tell_batch(edge: &Edge, url: &str, batch: &Batch) -> Told {
 }
 
 async fn post(edge: &Edge, url: &str, batch: &Batch) -> Result<u16, worker::Error> {
-    let headers = Headers::new();
-    headers.set("authorization", &format!("Bearer {}", edge.secrets.usage_token()))?;
-    headers.set("content-type", "application/json")?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_headers(headers).with_body(Some(serde_json::to_string(batch)?.into()));
-    let response = Fetch::Request(Request::new_with_init(url, &init)?).send().await?;
-    Ok(response.status_code())
+    let sent = raw::post(url, edge.secrets.usage_token(), &serde_json::to_string(batch)?);
+    let status = JsFuture::from(sent).await?;
+    Ok(status.as_f64().unwrap_or_default() as u16)
+}
+
+mod raw {
+    use worker::{
+        js_sys::Promise,
+        wasm_bindgen::{self, prelude::wasm_bindgen},
+    };
+
+    #[wasm_bindgen(module = "/src/usage.js")]
+    extern "C" {
+        /// Sends JSON, and resolves to the status of the answer.
+        pub fn post(url: &str, token: &str, json: &str) -> Promise;
+    }
 }
 
 /// Without a name of its own, what an isolate tells would be taken for what another told.

@@ -66,7 +66,7 @@ pub fn at_once(question: &Question<'_>, context: &Context) -> Option<RawResponse
     };
     count(|counters| counters.validations += 1);
     usage::tell(&config, context, now);
-    response::validation(&body, age).ok()
+    Some(response::validation(&body, age as f64))
 }
 
 /// Where the management key of this header stands. Whoever asked last mostly asks next, and two hashes are saved then.
@@ -99,7 +99,7 @@ pub async fn answer(question: &Question<'_>, config: &Rc<Config>, context: &Cont
     usage::tell(config, context, now);
     // There is a lease, or nothing had been decided.
     let age = knowledge.age(now).ok_or_else(|| Failure::passing(unsettled()))?;
-    Ok(response::validation(&body, age)?.into())
+    Ok(response::validation(&body, age as f64).into())
 }
 
 async fn validate(question: &Question<'_>, knowledge: &Knowledge<'_>) -> Result<Uint8Array, Failure> {

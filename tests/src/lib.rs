@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`stack`] | a whole system: start here |
+//! | [`fleet`] | the same with several isolates of the Worker |
 //! | [`latchkey`], [`edge`], [`database`] | its parts |
 //! | [`http`], [`calls`] | asking them |
 //! | [`process`], [`processes`] | children that never outlive a test |
@@ -23,6 +24,7 @@ pub mod crowd;
 pub mod database;
 pub mod edge;
 pub mod fast_edge;
+pub mod fleet;
 pub mod hand;
 pub mod held_kv;
 pub mod http;

@@ -19,6 +19,35 @@ use crate::{http::Client, parts, ports, process::Process};
 
 /// What the Worker consists of, the entry first.
 const MODULES: [&str; 3] = ["src/worker.js", "build/index.js", "build/index_bg.wasm"];
+/// An entry that counts every call between JavaScript and Wasm, by name, and then runs the Worker as it is.
+const COUNTING: &str = r#"
+import { calls } from "./calls.js";
+import worker, { ChangeFeed } from "./worker.js";
+export { ChangeFeed };
+export default {
+  fetch(request, env, context) {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/calls") return Response.json(Object.fromEntries(calls));
+    if (pathname === "/forget-calls") return new Response(calls.clear());
+    if (pathname === "/panicked") return new Response((globalThis.__worker_init_state.criticalError = true));
+    return worker.fetch(request, env, context);
+  },
+};
+"#;
+/// It must be there before the Wasm is.
+const CALLS: &str = r#"
+export const calls = new Map();
+const counted = (functions) => Object.fromEntries(Object.entries(functions).map(([name, it]) => [name,
+  typeof it !== "function" ? it : (...args) => {
+    calls.set(name, (calls.get(name) ?? 0) + 1);
+    return it(...args);
+  }]));
+const { Instance } = WebAssembly;
+WebAssembly.Instance = function (module, imports) {
+  const all = Object.entries(imports).map(([name, functions]) => [name, counted(functions)]);
+  return { exports: counted(new Instance(module, Object.fromEntries(all)).exports) };
+};
+"#;
 /// How long the runtime may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -93,6 +122,21 @@ impl Workerd {
     /// If they do not start.
     #[must_use]
     pub fn start(plan: Plan<'_>) -> Option<Self> {
+        Self::start_from(plan, &[])
+    }
+
+    /// Starts the isolates so that they count the calls between JavaScript and Wasm: `GET /calls`, `GET /forget-calls`.
+    /// `GET /panicked` makes the Worker believe that it has.
+    ///
+    /// # Panics
+    /// If they do not start.
+    #[must_use]
+    pub fn start_counting(plan: Plan<'_>) -> Option<Self> {
+        println!("stand-in: an entry that counts calls, and then runs the Worker as it is");
+        Self::start_from(plan, &[("src/counting.js", COUNTING), ("src/calls.js", CALLS)])
+    }
+
+    fn start_from(plan: Plan<'_>, before: &[(&str, &str)]) -> Option<Self> {
         let programs = parts::node_programs()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let secret = format!("{:032x}", crate::unique());
@@ -104,9 +148,16 @@ impl Workerd {
             fs::create_dir_all(copy.parent().expect("it is in a folder")).expect("the folder is writable");
             fs::copy(parts::workspace().join("edge-validator").join(file), copy).expect("the Worker was built");
         }
+        for (file, text) in before {
+            fs::write(folder.path().join(file), text).expect("the folder is writable");
+        }
+        let modules: Vec<&str> = before.iter().map(|(file, _)| *file).chain(MODULES).collect();
         fs::create_dir(folder.path().join("feed")).expect("the folder is writable");
-        fs::write(folder.path().join("config.capnp"), configuration(plan, &secret, &ports, proxy_port, folder.path()))
-            .expect("the folder is writable");
+        fs::write(
+            folder.path().join("config.capnp"),
+            configuration(plan, &modules, &secret, &ports, proxy_port, folder.path()),
+        )
+        .expect("the folder is writable");
         let urls = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
         let proxy = format!("http://127.0.0.1:{proxy_port}");
         let feed_name = FEED_NAME.to_owned();
@@ -207,9 +258,19 @@ impl Workerd {
     }
 }
 
-fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], proxy_port: u16, folder: &Path) -> String {
+fn configuration(
+    plan: Plan<'_>,
+    modules: &[&str],
+    secret: &str,
+    ports: &[u16],
+    proxy_port: u16,
+    folder: &Path,
+) -> String {
     let Plan { kv_port, control_plane, lease_ms, proxied, .. } = plan;
     let date = compatibility_date();
+    let kind = |file: &str| if file.ends_with(".wasm") { "wasm" } else { "esModule" };
+    let modules = modules.iter().map(|file| format!("(name = \"{file}\", {} = embed \"{file}\"),", kind(file)));
+    let modules = modules.collect::<Vec<_>>().join("\n    ");
     let (mut services, mut sockets, mut workers) = (String::new(), String::new(), String::new());
     for (number, port) in ports.iter().enumerate() {
         let name = format!("isolate{number}");
@@ -233,9 +294,7 @@ fn configuration(plan: Plan<'_>, secret: &str, ports: &[u16], proxy_port: u16, f
             r#"
 const {name} :Workerd.Worker = (
   modules = [
-    (name = "src/worker.js", esModule = embed "src/worker.js"),
-    (name = "build/index.js", esModule = embed "build/index.js"),
-    (name = "build/index_bg.wasm", wasm = embed "build/index_bg.wasm"),
+    {modules}
   ],
   compatibilityDate = "{date}",
   bindings = [

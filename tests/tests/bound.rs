@@ -23,14 +23,12 @@ use shared::feed::{Position, wire};
 use tests::{
     calls::Key,
     database::Database,
+    fleet::{Fleet, RECOVERY},
     hand::append_to,
     http::Client,
-    latchkey::{Latchkey, Server, Tenant},
-    ports,
     process::Signal,
-    stale_kv::{Serves, StaleKv},
+    stale_kv::Serves,
     wait::{eventually, moment},
-    workerd::{Plan, Workerd},
 };
 
 const ISOLATES: usize = 8;
@@ -38,8 +36,6 @@ const ISOLATES: usize = 8;
 const LEASE: Duration = Duration::from_millis(2_000);
 /// How long the load lasts.
 const LOAD: Duration = Duration::from_secs(20);
-/// How long recovery may take on a busy machine. It takes a few seconds.
-const RECOVERY: Duration = Duration::from_secs(60);
 
 /// What KV does, in turn.
 const SERVES: [Serves; 7] = [
@@ -51,85 +47,6 @@ const SERVES: [Serves; 7] = [
     Serves::Nothing,
     Serves::Errors,
 ];
-
-/// All that runs.
-struct World {
-    kv: StaleKv,
-    workerd: Workerd,
-    server: Server,
-    latchkey: Latchkey,
-    /// Another control plane on the same database, if there is one.
-    other: Option<(Server, Latchkey)>,
-    tenant: Tenant,
-    _database: Database,
-}
-
-impl World {
-    fn start(database: Database) -> Option<Self> {
-        let kv = StaleKv::start();
-        let address = format!("127.0.0.1:{}", ports::free());
-        let control_plane = format!("http://{address}");
-        let plan = Plan {
-            isolates: ISOLATES,
-            kv_port: kv.port,
-            control_plane: &control_plane,
-            lease_ms: 2_000,
-            proxied: false,
-        };
-        let workerd = Workerd::start(plan)?;
-        let latchkey = Latchkey::on(&database)
-            .set("listen", &address)
-            .set("edge_secret", &workerd.secret)
-            .set("edge_kv_url", &kv.url())
-            .set("edge_kv_namespace", "keys")
-            .set("edge_url", &workerd.urls[0]);
-        let server = latchkey.serve();
-        let tenant = latchkey.create_tenant();
-        let world = Self { kv, workerd, server, latchkey, other: None, tenant, _database: database };
-        world.until_every_isolate_answers();
-        Some(world)
-    }
-
-    /// Starts another control plane on the same database.
-    fn with_another(mut self) -> Self {
-        let latchkey = self.latchkey.but("listen", "127.0.0.1:0");
-        self.other = Some((latchkey.serve(), latchkey));
-        self
-    }
-
-    /// Asks an isolate, as the tenant's back end.
-    fn isolate(&self, number: usize) -> Client {
-        self.workerd.isolate(number).with_token(&self.tenant.management_key)
-    }
-
-    /// Asks the control plane, as the tenant's back end.
-    fn control_plane(&self) -> Client {
-        self.server.client.with_token(&self.tenant.management_key)
-    }
-
-    /// Asks the control planes, in turn.
-    fn some_control_plane(&self, round: usize) -> Client {
-        match &self.other {
-            Some((other, _)) if round.is_multiple_of(2) => other.client.with_token(&self.tenant.management_key),
-            _ => self.control_plane(),
-        }
-    }
-
-    /// Waits until the feed is open, and the caller's own key known.
-    #[track_caller]
-    fn until_every_isolate_answers(&self) {
-        let nobodys = json!({ "value": tests::calls::a_key_that_was_never_made(1) }).to_string();
-        for number in 0..ISOLATES {
-            eventually(RECOVERY, "an isolate decides", || {
-                match self.isolate(number).try_send("POST", "/api_keys/validations", Some(nobodys.as_bytes())) {
-                    Ok(answer) if answer.status == 200 => Ok(()),
-                    Ok(answer) => Err(answer.text),
-                    Err(error) => Err(error.to_string()),
-                }
-            });
-        }
-    }
-}
 
 /// What is known of a key by whoever changes it.
 #[derive(Debug, Clone)]
@@ -236,7 +153,7 @@ impl Keys {
 
 /// Makes keys and ends them, in every way there is, until the load is over. Calls that are not acknowledged are repeated
 /// until they are.
-fn change(world: &World, keys: &Keys) {
+fn change(world: &Fleet, keys: &Keys) {
     let mut round = 0_usize;
     while !keys.is_over.load(Ordering::Relaxed) {
         round += 1;
@@ -296,7 +213,7 @@ fn until_acknowledged(call: impl Fn() -> Result<tests::http::Answer, ureq::Error
 }
 
 /// Runs the load while `meanwhile` does something to the parts, and then looks at every key on every isolate.
-fn under_load(world: &World, meanwhile: impl FnOnce(&World)) {
+fn under_load(world: &Fleet, meanwhile: impl FnOnce(&Fleet)) {
     let keys = Keys::default();
     thread::scope(|scope| {
         let stop_on_panic = StopOnDrop(&keys.is_over);
@@ -336,7 +253,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// Every key that ended is refused by every isolate, and every other one is accepted, once KV is as it should be.
-fn settle(world: &World, keys: &Keys) {
+fn settle(world: &Fleet, keys: &Keys) {
     world.kv.serve(Serves::Newest);
     world.until_every_isolate_answers();
     let known: Vec<Known> = keys.lock().values().cloned().collect();
@@ -356,26 +273,26 @@ fn settle(world: &World, keys: &Keys) {
 
 #[test]
 fn revoked_keys_are_refused_within_the_bound_under_load() {
-    let Some(world) = World::start(Database::sqlite()) else { return };
+    let Some(world) = Fleet::start(ISOLATES, Database::sqlite()) else { return };
     under_load(&world, |_| thread::sleep(LOAD));
 }
 
 #[test]
 fn revoked_keys_are_refused_within_the_bound_under_load_of_two_control_planes() {
     let Some(database) = Database::postgres() else { return };
-    let Some(world) = World::start(database).map(World::with_another) else { return };
+    let Some(world) = Fleet::start(ISOLATES, database).map(Fleet::with_another) else { return };
     under_load(&world, |_| thread::sleep(LOAD));
 }
 
 #[test]
 fn revoked_keys_are_refused_within_the_bound_while_both_sides_crash() {
-    let Some(mut world) = World::start(Database::sqlite()) else { return };
+    let Some(mut world) = Fleet::start(ISOLATES, Database::sqlite()) else { return };
     let url = world.server.url.clone();
     let api = world.control_plane();
     let organization = api.create_organization();
     let keys: Vec<Key> = (0..20).map(|_| api.create_key(&organization, &[])).collect();
     for (round, key) in keys.iter().enumerate() {
-        let is_good = |world: &World| world.isolate(round % ISOLATES).validate(&key.value);
+        let is_good = |world: &Fleet| world.isolate(round % ISOLATES).validate(&key.value);
         eventually(RECOVERY, "a new key is accepted", || match is_good(&world) {
             answer if answer.status == 200 && answer.expect(200)["api_key"].is_object() => Ok(()),
             answer => Err(answer.text),
@@ -437,7 +354,7 @@ const EVENTS: [&str; 5] =
     ["workerd is killed", "latchkey is killed", "the feed is lost", "the feed goes back", "the feed is moved"];
 
 /// Makes the feed believe that it has lost something, which closes it.
-fn roll_back_the_feed(world: &World) {
+fn roll_back_the_feed(world: &Fleet) {
     let ingress = world.workerd.isolate(0).with_token(world.workerd.secrets().ingress_token());
     let report: wire::Report = serde_json::from_value(ingress.get(wire::STATUS).expect(200)).expect("as the wire says");
     let known = Position { epoch: report.status.epoch, sequence: report.status.head + 1_000 };

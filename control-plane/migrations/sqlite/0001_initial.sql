@@ -94,7 +94,6 @@ CREATE TABLE api_keys (
     expires_at       BIGINT,
     not_before       BIGINT,
     disabled         BOOLEAN NOT NULL DEFAULT FALSE,
-    last_used_at     BIGINT,
     -- Goes up with every change, and never back.
     version          BIGINT NOT NULL,
     created_by       TEXT NOT NULL,
@@ -173,3 +172,38 @@ CREATE TABLE edge_sync (
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (namespace, kind)
 );
+
+-- When each key was last accepted. It is not in the key's row, so that who changes a key never waits for who counts.
+CREATE TABLE last_uses (
+    key_id  TEXT NOT NULL PRIMARY KEY,
+    used_at BIGINT NOT NULL
+);
+
+-- How often each key was validated: a row for each hour, counted since 1970, and each outcome.
+CREATE TABLE usage (
+    key_id  TEXT NOT NULL,
+    hour    BIGINT NOT NULL,
+    -- `valid`, or the code of the refusal.
+    outcome TEXT NOT NULL,
+    count   BIGINT NOT NULL,
+    PRIMARY KEY (key_id, hour, outcome)
+);
+CREATE INDEX usage_by_hour ON usage (hour);
+
+-- The same of each environment, with what is no key there.
+CREATE TABLE environment_usage (
+    environment_id TEXT NOT NULL,
+    hour           BIGINT NOT NULL,
+    outcome        TEXT NOT NULL,
+    count          BIGINT NOT NULL,
+    PRIMARY KEY (environment_id, hour, outcome)
+);
+CREATE INDEX environment_usage_by_hour ON environment_usage (hour);
+
+-- Who told of usage, and the last batch of it that was counted, so that none counts twice.
+CREATE TABLE usage_senders (
+    sender  TEXT NOT NULL PRIMARY KEY,
+    number  BIGINT NOT NULL,
+    seen_at BIGINT NOT NULL
+);
+CREATE INDEX usage_senders_by_seen_at ON usage_senders (seen_at);

@@ -62,13 +62,18 @@ fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
 /// are sending, so one that is given earlier is lost to them, with the connection. A handler that reads a body that is too
 /// long meets the error as if it had read it itself.
 pub async fn take_in(request: Request) -> Request {
+    take_in_up_to(LIMIT, request).await
+}
+
+/// The same, of a route that reads longer bodies.
+pub async fn take_in_up_to(limit: usize, request: Request) -> Request {
     let (parts, mut body) = request.into_parts();
-    let taken = Limited::new(&mut body, LIMIT).collect().await;
+    let taken = Limited::new(&mut body, limit).collect().await;
     let body = match taken {
         Ok(whole) => Body::from(whole.to_bytes()),
         Err(error) => {
             if is_too_long(error.as_ref()) {
-                discard(body).await;
+                discard(limit, body).await;
             }
             Body::from_stream(stream::once(async { Err::<Bytes, _>(error) }))
         }
@@ -77,8 +82,8 @@ pub async fn take_in(request: Request) -> Request {
 }
 
 /// Reads on to the end, within reason.
-async fn discard(mut body: Body) {
-    let mut length = LIMIT;
+async fn discard(taken: usize, mut body: Body) {
+    let mut length = taken;
     while let Some(Ok(frame)) = body.frame().await {
         length += frame.data_ref().map_or(0, Bytes::len);
         if length > DISCARD_LIMIT {

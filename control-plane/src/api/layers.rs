@@ -20,10 +20,11 @@ use crate::{app::App, clock::Stopwatch};
 /// How long answering a request may take, reading its body included.
 pub const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// Puts the layers around the routes, the outermost last.
-pub(super) fn around(router: Router, app: App) -> Router {
+/// Puts the layers around the routes, the outermost last. The second ones take in their bodies themselves.
+pub(super) fn around(router: Router, unread: Router, app: App) -> Router {
     router
         .layer(middleware::map_request(body::take_in))
+        .merge(unread)
         .layer(middleware::from_fn(limit_time))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn_with_state(app, observe))

@@ -16,7 +16,8 @@ mod permissions;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
+mod usage;
 
 use axum::Router;
 use utoipa::{
@@ -70,12 +71,22 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api_keys::get::get, api_keys::delete::delete))
         .routes(routes!(api_keys::expire::expire))
         .routes(routes!(api_keys::validate::validate))
+        .routes(routes!(api_keys::usage::usage))
         .routes(routes!(permissions::create::create, permissions::list::list))
         .routes(routes!(permissions::get::get, permissions::update::update, permissions::delete::delete))
+        .routes(routes!(usage::get::get))
         .routes(routes!(operations::health))
         .routes(routes!(operations::ready))
         .routes(routes!(operations::metrics))
         .routes(routes!(operations::openapi))
+}
+
+/// What the Worker asks for itself, if there is one. It is not for clients, so it is not in the document.
+fn routes_of_the_edge(config: &Config) -> Router<App> {
+    match config.edge() {
+        Ok(Some(edge)) => usage::take::route(edge.secrets),
+        _ => Router::new(),
+    }
 }
 
 /// The server.
@@ -86,7 +97,7 @@ pub fn router(app: App, config: &Config) -> Router {
         .method_not_allowed_fallback(layers::no_such_method)
         .layer(axum::Extension(operations::MetricsToken::new(&config.metrics_token)))
         .with_state(app.clone());
-    layers::around(router, app)
+    layers::around(router, routes_of_the_edge(config).with_state(app.clone()), app)
 }
 
 /// The description of every route.

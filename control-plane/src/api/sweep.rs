@@ -250,6 +250,27 @@ conformance! {
         }
     }
 
+    async fn ranges_that_make_no_sense_are_refused_by_every_question_for_usage(db: Db) {
+        let world = World::new(db).await;
+        let has_range = |operation: &&Operation| operation.description["parameters"].to_string().contains("\"interval\"");
+        let questions: Vec<Operation> = operations().into_iter().filter(|operation| has_range(&operation)).collect();
+        assert_eq!(questions.len(), 2, "the questions are found");
+        for question in questions {
+            let path = question.path_of(question.existing_name(&world));
+            for query in [
+                "interval=x", "interval=", "from=x", "to=%00", "to=%ff", "from='", "from=2030-01-01", "from=0", "to=-1",
+                "from=2030-01-01T00:00:00Z", "from=0000-01-01T00:00:00Z",
+                "from=1970-01-01T00:00:00Z", "from=2027-01-01T00:00:00Z&to=9999-12-31T23:59:59Z",
+            ] {
+                assert_refused(&world.server.get(&format!("{path}?{query}")).await, &format!("{path}?{query}"));
+            }
+            let long = format!("{path}?from={}", "x".repeat(50_000));
+            assert_refused(&world.server.get(&long).await, "a long query");
+            world.server.get(&format!("{path}?unknown=%00&&=&from=&to=")).await.expect(200);
+            world.server.get(&format!("{path}?to=9999-12-31T23:59:59.999Z")).await.expect(200);
+        }
+    }
+
     async fn without_a_good_management_key_nothing_is_done(db: Db) {
         let world = World::new(db).await;
         let unknown = shared::key::KeyText::generate_management(&mut crate::entropy::OsEntropy);

@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 use shared::{Timestamp, id::EnvironmentId, scope};
 use tower::ServiceExt;
 
-use crate::{app::App, clock::Clock, config::Config, keys, storage::Db};
+use crate::{app::App, clock::Clock, config::Config, keys, storage::Db, usage};
 
 /// The moment at which every test begins.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// A server, its clock, and a caller that may do everything in one environment.
 pub struct Server {
+    pub app: App,
     pub db: Db,
     pub management_key: String,
     router: Router,
@@ -68,27 +69,33 @@ impl Reply {
 
 impl Server {
     pub async fn new(db: Db) -> Self {
+        Self::configured(db, &Config::defaults()).await
+    }
+
+    /// The same with other settings.
+    pub async fn configured(db: Db, config: &Config) -> Self {
         let millis = Arc::new(AtomicI64::new(START.as_millis()));
         let hands = Arc::clone(&millis);
         let clock = Clock::from_fn(move || Timestamp::from_millis(hands.load(Ordering::SeqCst)));
         let app = App::new(db.clone(), clock.clone());
-        let router = super::router(app, &Config::defaults());
+        let router = super::router(app.clone(), config);
         let (environment, management_key) = new_environment(&db, &clock).await;
-        Self { db, environment, management_key, router, clock, millis }
+        Self { app, db, environment, management_key, router, clock, millis }
     }
 
     /// The server of this process, for a caller of a new environment. Its clock is turned elsewhere.
     pub async fn of(app: App) -> Self {
         let (db, clock) = (app.db.clone(), app.clock.clone());
-        let router = super::router(app, &Config::defaults());
+        let router = super::router(app.clone(), &Config::defaults());
         let (environment, management_key) = new_environment(&db, &clock).await;
-        Self { db, environment, management_key, router, clock, millis: Arc::default() }
+        Self { app, db, environment, management_key, router, clock, millis: Arc::default() }
     }
 
     /// The same server for a caller of this environment.
     pub async fn of_environment(&self, environment: &EnvironmentId) -> Self {
         let management_key = new_management_key(&self.db, &self.clock, environment, &[scope::ALL]).await;
         Self {
+            app: self.app.clone(),
             db: self.db.clone(),
             environment: environment.clone(),
             management_key,
@@ -102,6 +109,7 @@ impl Server {
     pub async fn of_another_environment(&self) -> Self {
         let (environment, management_key) = new_environment(&self.db, &self.clock).await;
         Self {
+            app: self.app.clone(),
             db: self.db.clone(),
             environment,
             management_key,
@@ -115,6 +123,7 @@ impl Server {
     pub async fn with_scopes(&self, scopes: &[&str]) -> Self {
         let management_key = new_management_key(&self.db, &self.clock, &self.environment, scopes).await;
         Self {
+            app: self.app.clone(),
             db: self.db.clone(),
             environment: self.environment.clone(),
             management_key,
@@ -168,6 +177,11 @@ impl Server {
         }
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         Reply { status: status.as_u16(), text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// Writes how keys were used, as the server does every few seconds.
+    pub async fn write_usage(&self) {
+        usage::write_once(self.app.clone()).await;
     }
 
     /// Makes an organization, and returns its id.

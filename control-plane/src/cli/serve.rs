@@ -18,13 +18,15 @@ use crate::{
     edge::publishing::Publishing,
     keys,
     storage::{Db, environments},
+    usage::Retention,
 };
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
-    let (app, publishing) = Publishing::new(config, App::new(db.clone(), Clock::system()))?;
+    let app = App::new(db.clone(), Clock::system()).with_retention(Retention::of_days(config.usage_retention_days));
+    let (app, publishing) = Publishing::new(config, app)?;
     db.migrate().await?;
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -35,7 +37,8 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(());
     let publishing = tokio::spawn(publishing.run(stopped));
     serve(listener, api::router(app, config)).await?;
-    // Requests are done; what they committed is in the outbox, and the publisher takes it up again after a restart.
+    // Requests are done. What they committed is in the outbox, and the publisher takes it up again after a restart; what they
+    // counted is written now.
     drop(stop);
     publishing.await?;
     db.close().await;

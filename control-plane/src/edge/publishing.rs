@@ -1,4 +1,4 @@
-//! All that runs beside the server, to tell the edge what was changed.
+//! All that runs beside the server: to tell the edge what was changed, and to write how keys were used.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
     pump::{self, Pump},
     reseal,
 };
-use crate::{app::App, config::Config};
+use crate::{app::App, config::Config, usage};
 
 /// How long the keeper waits for the feed's answers. Its pages are long, and no caller waits for them.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,7 +58,12 @@ impl Publishing {
 
     /// Publishes until the sender of `stopped` is dropped. Nothing goes to the edge before the database was compared with
     /// the change feed: a restored one would bring back what was revoked since.
-    pub async fn run(self, mut stopped: watch::Receiver<()>) {
+    pub async fn run(self, stopped: watch::Receiver<()>) {
+        let usage = usage::run(self.app.clone(), stopped.clone());
+        tokio::join!(usage, self.publish(stopped));
+    }
+
+    async fn publish(self, mut stopped: watch::Receiver<()>) {
         let Self { app, edge } = self;
         let Some(EdgeTasks { mut keeper, pump, ahead, flusher }) = edge else {
             return publisher::run(None, app, stopped).await;

@@ -70,10 +70,12 @@ pub struct ApiKey {
 macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
-            "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation
+            "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation,
+                l.used_at AS last_used_at
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id
-             JOIN environments e ON e.id = k.environment_id ",
+             JOIN environments e ON e.id = k.environment_id
+             LEFT JOIN last_uses l ON l.key_id = k.id ",
             $($rest)?
         )
     };
@@ -174,6 +176,13 @@ pub async fn insert(conn: Conn<'_>, key: &NewApiKey<'_>) -> Result<()> {
 pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &ApiKeyId) -> Result<Option<ApiKey>> {
     const SQL: &str = select!("WHERE k.environment_id = $1 AND k.id = $2 AND k.revoked_at IS NULL");
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
+}
+
+/// Whether there is a key with this id, or ever was.
+pub async fn ever_was(conn: Conn<'_>, environment: &EnvironmentId, id: &ApiKeyId) -> Result<bool> {
+    const SQL: &str = "SELECT COUNT(*) FROM api_keys WHERE environment_id = $1 AND id = $2";
+    let count: i64 = on_db!(conn, c => sqlx::query_scalar(SQL).bind(environment).bind(id).fetch_one(c).await)?;
+    Ok(count > 0)
 }
 
 /// The key with this digest, revoked or not.

@@ -13,6 +13,7 @@ mod permissions;
 mod query_plans;
 mod reseal;
 mod reseed;
+mod usage;
 
 use shared::Timestamp;
 

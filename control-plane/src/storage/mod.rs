@@ -68,6 +68,7 @@ pub mod reseed;
 pub mod restore;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod usage;
 
 pub use json_text::JsonText;
 pub use page::{Page, PageRequest, Position};

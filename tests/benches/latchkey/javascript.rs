@@ -9,7 +9,7 @@ use tests::{http::Client, parts, ports, process::Process, workerd};
 const PATIENCE: Duration = Duration::from_secs(120);
 const EMPTY: &str = include_str!("workers/empty.js");
 const VALIDATOR: &str = include_str!("workers/validator.js");
-const FEED: &str = include_str!("workers/feed.js");
+const SINK: &str = include_str!("workers/sink.js");
 
 /// A running Worker.
 #[derive(Debug)]
@@ -37,9 +37,16 @@ impl JavaScript {
         let bindings = format!(
             r#"(name = "SECRET", text = "{secret}"),
     (name = "KEYS", kvNamespace = "kv"),
-    (name = "FEED", service = "feed")"#
+    (name = "FEED", service = "sink"),
+    (name = "CONTROL_PLANE", service = "sink")"#
         );
         Self::start_before("validator.js", VALIDATOR, &bindings, kv_port)
+    }
+
+    /// The Worker that takes whatever is posted to it.
+    #[must_use]
+    pub fn sink() -> Self {
+        Self::start("sink.js", SINK, "")
     }
 
     fn start(name: &str, script: &str, bindings: &str) -> Self {
@@ -56,7 +63,7 @@ impl JavaScript {
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
-    (name = "feed", worker = .feed),
+    (name = "sink", worker = .sink),
     (name = "kv", external = (address = "127.0.0.1:{kv_port}", http = ())),
   ],
   sockets = [(name = "main", address = "127.0.0.1:{port}", http = (), service = "main")],
@@ -66,17 +73,17 @@ const main :Workerd.Worker = (
   modules = [(name = "main.js", esModule = embed "main.js")],
   compatibilityDate = "{date}",
   bindings = [
-    {bindings},
+    {bindings}
   ],
 );
 
-const feed :Workerd.Worker = (
-  modules = [(name = "feed.js", esModule = embed "feed.js")],
+const sink :Workerd.Worker = (
+  modules = [(name = "sink.js", esModule = embed "sink.js")],
   compatibilityDate = "{date}",
 );
 "#
         );
-        for (file, text) in [("main.js", script), ("feed.js", FEED), ("config.capnp", &configuration)] {
+        for (file, text) in [("main.js", script), ("sink.js", SINK), ("config.capnp", &configuration)] {
             fs::write(folder.path().join(file), text).expect("the folder is writable");
         }
         let address = SocketAddr::from(([127, 0, 0, 1], port));

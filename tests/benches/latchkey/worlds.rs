@@ -14,8 +14,6 @@ use tests::{
 use crate::javascript::JavaScript;
 
 const PATH: &str = "/api_keys/validations";
-/// What the Worker would forward goes to a port where nobody listens.
-const NO_CONTROL_PLANE: &str = "http://127.0.0.1:9";
 /// L, as it is unless somebody configures it.
 pub const LEASE_MILLIS: u32 = 2_000;
 
@@ -27,18 +25,20 @@ pub struct Ours {
     pub hand: Hand,
     /// Its KV.
     pub kv: StaleKv,
+    /// Takes what it counts.
+    _control_plane: JavaScript,
 }
 
 impl Ours {
     /// Starts it.
     #[must_use]
     pub fn start(isolates: usize) -> Self {
-        let kv = StaleKv::start();
-        let (kv_port, control_plane) = (kv.port, NO_CONTROL_PLANE);
-        let plan = Plan { isolates, kv_port, control_plane, lease_ms: LEASE_MILLIS, proxied: false };
+        let (kv, control_plane) = (StaleKv::start(), JavaScript::sink());
+        let url = format!("http://{}", control_plane.address);
+        let plan = Plan { isolates, kv_port: kv.port, control_plane: &url, lease_ms: LEASE_MILLIS, proxied: false };
         let workerd = Workerd::start(plan).expect("`cargo xtask bench` says where workerd is");
         let hand = Hand::of(&workerd, &kv);
-        Self { workerd, hand, kv }
+        Self { workerd, hand, kv, _control_plane: control_plane }
     }
 
     /// Where an isolate answers.

@@ -5,6 +5,7 @@ pub mod delete;
 pub mod expire;
 pub mod get;
 pub mod list;
+pub mod usage;
 pub mod validate;
 
 use serde::{Serialize, Serializer, ser::Error as _};

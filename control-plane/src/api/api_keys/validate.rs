@@ -7,6 +7,7 @@ use serde::Serialize;
 use shared::{
     api_key::ApiKeyObject,
     digest::Digest,
+    usage::Outcome,
     validation::{Answer, BODY_LIMIT, Validation},
 };
 use utoipa::ToSchema;
@@ -61,15 +62,24 @@ pub async fn validate(
 }
 
 async fn answer(app: &App, caller: &Caller, validation: &Validation<'_>) -> Result<Answer, Error> {
+    let environment = &caller.environment;
     let text = match validation.key_text(&caller.grant) {
         Ok(text) => text,
-        Err(reason) => return Ok(Answer::refused(reason)),
+        Err(reason) => {
+            app.usage.count_unknown(environment, reason, app.clock.now());
+            return Ok(Answer::refused(reason));
+        }
     };
-    let environment = &caller.environment;
-    let row = api_keys::by_digest(app.db.read().await?.conn(), environment, &Digest::of(text)).await?;
+    let digest = Digest::of(text);
+    let row = api_keys::by_digest(app.db.read().await?.conn(), environment, &digest).await?;
     let now = app.clock.now();
     let record = row.map(|row| row.into_record(now));
-    Ok(validation.answer(environment, record.as_ref(), now))
+    let answer = validation.answer(environment, record.as_ref(), now);
+    match (&record, answer.refused) {
+        (None, Some(reason)) => app.usage.count_unknown(environment, reason, now),
+        (_, refused) => app.usage.count_key(environment, digest, Outcome::from(refused), now),
+    }
+    Ok(answer)
 }
 
 #[cfg(test)]

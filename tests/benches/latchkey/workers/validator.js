@@ -6,6 +6,7 @@
 // (`ip`, `permissions`, scopes that were narrowed, questions to the feed about single keys), all of which ours has to look
 // at, so it is a little faster than a whole one would be.
 
+const PATH = "/api_keys/validations";
 const LEASE = 2_000;
 const MARGIN = 100;
 const RECORD_AGE = 7 * 24 * 3_600_000;
@@ -121,12 +122,12 @@ async function open(env, name, sealed) {
   return good ? decoded(JSON.parse(json)) : null;
 }
 
-/** A record, with the object of its answers made once. */
+/** A record, with its answer made once. */
 function decoded(record) {
   const key = record.grant.api_key;
   const time = (millis) => (millis === undefined ? null : new Date(millis).toISOString());
   if (key !== undefined) {
-    record.answer = {
+    record.answer = JSON.stringify({
       api_key: {
         object: "api_key",
         id: key.id,
@@ -139,7 +140,7 @@ function decoded(record) {
         created_at: time(record.created_at),
         updated_at: time(record.updated_at),
       },
-    };
+    });
   }
   return record;
 }
@@ -182,7 +183,7 @@ function count(env, context, name, outcome, now) {
     usageSentAt = now;
     const batch = JSON.stringify([...usage]);
     usage = new Map();
-    context.waitUntil(env.FEED.fetch("http://feed/usage", { method: "POST", body: batch }));
+    context.waitUntil(env.CONTROL_PLANE.fetch("http://control-plane/usage", { method: "POST", body: batch }));
   }
 }
 
@@ -194,9 +195,12 @@ function error(status, code, message) {
 
 const unauthorized = () => error(401, "unauthorized", "A management key is needed.");
 
+/** Cheaper than to parse the URL. */
+const isOfValidations = (url) => url.indexOf("/", "https://".length) === url.length - PATH.length && url.endsWith(PATH);
+
 export default {
   async fetch(request, env, context) {
-    if (request.method !== "POST" || new URL(request.url).pathname !== "/api_keys/validations") {
+    if (request.method !== "POST" || !isOfValidations(request.url)) {
       return error(404, "not_found", "There is nothing here.");
     }
     const authorization = request.headers.get("authorization") ?? "";
@@ -236,7 +240,7 @@ export default {
     if (age > LEASE - MARGIN) return error(503, "freshness_unknown", "Try again in a second.");
     if (age >= LEASE / 2 && polling === null) context.waitUntil(poll(env));
     count(env, context, name, outcome, now);
-    const body = outcome === "valid" ? JSON.stringify(record.answer) : REFUSED[outcome];
+    const body = outcome === "valid" ? record.answer : REFUSED[outcome];
     return new Response(body, {
       headers: { "content-type": "application/json", "cache-control": "no-store", "latchkey-age-ms": String(age) },
     });

@@ -1,4 +1,4 @@
-// Stands in for the change feed of `validator.js`, and for what takes its counts. Nothing ever changes.
+// Stands in for what takes the counts of a validator, and for the change feed of `validator.js`: nothing ever changes.
 export default {
   async fetch(request) {
     if (request.method === "POST") await request.text();

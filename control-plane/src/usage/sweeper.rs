@@ -1,0 +1,60 @@
+//! Forgets usage that is older than it is kept for, and senders that are gone.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::sleep};
+
+use crate::{
+    app::App,
+    storage::{self, usage},
+};
+
+/// How often it is looked for.
+const TURN_EACH: Duration = Duration::from_secs(60);
+/// How many rows are forgotten at once, so that nobody waits long for the transaction.
+const STEP: i64 = 1_000;
+/// How many steps there are in a turn.
+const STEPS: u32 = 60;
+/// The pause between two of them.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A sender that told of nothing for so long tells nothing any more, and repeats nothing: a week.
+pub(super) const SENDER_GONE_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// Forgets until the sender of `stopped` is dropped.
+pub(super) async fn run(app: App, mut stopped: watch::Receiver<()>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = sweep(app) => {}
+    }
+}
+
+async fn sweep(app: App) {
+    loop {
+        if let Err(error) = turn(&app).await {
+            tracing::error!("old usage cannot be forgotten, and will be tried again: {error}");
+        }
+        sleep(TURN_EACH).await;
+    }
+}
+
+async fn turn(app: &App) -> storage::Result<()> {
+    for _ in 0..STEPS {
+        if step(app, STEP).await? == 0 {
+            return Ok(());
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Forgets so many rows of each table at the most, and returns how many it forgot.
+pub(super) async fn step(app: &App, limit: i64) -> storage::Result<u64> {
+    let now = app.clock.now();
+    let first = app.usage.retention.hours(now).first;
+    let mut transaction = app.db.write().await?;
+    let rows = usage::forget_before(transaction.conn(), first, limit).await?;
+    let gone = now.plus_millis(-SENDER_GONE_MILLIS);
+    let senders = usage::forget_senders(transaction.conn(), gone, limit).await?;
+    transaction.commit().await?;
+    Ok(rows + senders)
+}

@@ -1,0 +1,163 @@
+use serde_json::json;
+use shared::usage::KEYS_MAX;
+
+use super::*;
+use crate::{
+    api::testing::{Server, id_of},
+    storage::{
+        Db,
+        testing::{conformance, execute},
+    },
+};
+
+/// A server with one key.
+struct World {
+    server: Server,
+    id: String,
+    value: String,
+}
+
+impl World {
+    async fn new(db: Db) -> Self {
+        let server = Server::new(db).await;
+        let key = server.api_key(&server.organization().await, json!({"name": "k"})).await;
+        Self { id: id_of(&key), value: key["value"].as_str().unwrap().to_owned(), server }
+    }
+
+    async fn validate(&self) {
+        self.server.validate(&self.value).await;
+    }
+
+    /// How often the key was validated.
+    async fn total(&self) -> u64 {
+        let usage = self.server.get(&format!("/api_keys/{}/usage", self.id)).await.expect(200);
+        usage["data"].as_array().unwrap().iter().map(|interval| interval["total"].as_u64().unwrap()).sum()
+    }
+
+    fn writer(&self) -> Writer {
+        Writer::new(self.server.app.clone())
+    }
+}
+
+conformance! {
+    async fn no_request_writes_and_what_it_counted_is_written_once(db: Db) {
+        let world = World::new(db).await;
+        let mut writer = world.writer();
+        world.validate().await;
+        world.validate().await;
+        assert_eq!(world.total().await, 0);
+        writer.turn().await;
+        assert_eq!(world.total().await, 2);
+        writer.turn().await;
+        assert_eq!((world.total().await, writer.number), (2, 1), "where there is nothing to write, nothing is");
+        world.validate().await;
+        writer.turn().await;
+        assert_eq!((world.total().await, writer.number), (3, 2));
+    }
+
+    async fn a_database_that_fails_gets_it_later_and_once(db: Db) {
+        let world = World::new(db).await;
+        let mut writer = world.writer();
+        world.validate().await;
+        execute(&world.server.db, "ALTER TABLE environment_usage RENAME TO away").await;
+        writer.turn().await;
+        world.validate().await;
+        writer.turn().await;
+        assert_eq!((writer.failures, world.total().await), (2, 0), "all of it or nothing");
+        execute(&world.server.db, "ALTER TABLE away RENAME TO environment_usage").await;
+        writer.turn().await;
+        assert_eq!((writer.failures, world.total().await), (0, 2));
+    }
+
+    async fn what_was_written_although_nobody_heard_of_it_counts_once(db: Db) {
+        let world = World::new(db).await;
+        let mut writer = world.writer();
+        world.validate().await;
+        let batch = writer.next().unwrap();
+        assert!(apply(&world.server.app, &batch).await.unwrap().is_some());
+        writer.pending = Some(batch);
+        world.validate().await;
+        writer.turn().await;
+        assert_eq!((world.total().await, writer.number), (2, 2));
+    }
+
+    async fn whoever_stops_the_server_in_good_order_loses_nothing(db: Db) {
+        let world = World::new(db).await;
+        let (stop, stopped) = watch::channel(());
+        let tasks = tokio::spawn(run(world.server.app.clone(), stopped));
+        world.validate().await;
+        drop(stop);
+        tokio::time::timeout(Duration::from_secs(60), tasks).await.expect("it stops").unwrap();
+        assert_eq!(world.total().await, 1);
+    }
+
+    async fn so_many_keys_are_counted_at_a_time_and_the_others_are_lost(db: Db) {
+        let world = World::new(db).await;
+        let (app, environment) = (&world.server.app, &world.server.environment);
+        for number in 0..KEYS_MAX + 3 {
+            app.usage.count_key(environment, Digest::of(&number.to_string()), Outcome::Valid, app.clock.now());
+        }
+        world.writer().turn().await;
+        assert_eq!(app.metrics.usage.lost.get(), 3);
+        let usage = world.server.get("/usage").await.expect(200);
+        assert_eq!(usage["data"][0]["outcomes"], json!({"valid": KEYS_MAX}));
+    }
+
+    /// Batches of one environment wait for each other, and then for whoever has its rows.
+    async fn batches_that_wait_leave_connections_to_others(db: Db) {
+        let world = World::new(db).await;
+        let app = &world.server.app;
+        let batch_of = |sender: usize| {
+            let mut tally = Tally::default();
+            tally.count_unknown(&world.server.environment, Reason::Malformed, app.clock.now());
+            tally.close(&format!("sender {sender}"), 1)
+        };
+        assert!(apply(app, &batch_of(0)).await.unwrap().is_some());
+        let batches: Vec<Batch> = (1..=40).map(batch_of).collect();
+        let mut holder = app.db.write().await.unwrap();
+        let now = app.clock.now();
+        usage::apply(holder.conn(), &batch_of(41), app.usage.retention.hours(now), now).await.unwrap();
+        let others = async {
+            for _ in 0..100 {
+                world.server.get("/usage").await.expect(200);
+            }
+            holder.commit().await.unwrap();
+        };
+        let applied = futures::future::join_all(batches.iter().map(|batch| apply(app, batch)));
+        let (applied, ()) = tokio::join!(applied, others);
+        assert!(applied.into_iter().all(|counted| counted.unwrap().is_some()));
+        let usage = world.server.get("/usage").await.expect(200);
+        assert_eq!(usage["data"][0]["outcomes"], json!({"malformed": 42}));
+    }
+
+    async fn what_is_older_than_it_is_kept_for_is_forgotten(db: Db) {
+        let world = World::new(db).await;
+        world.validate().await;
+        world.writer().turn().await;
+        world.server.advance(400 * 24 * HOUR_MILLIS);
+        assert_eq!(sweeper::step(&world.server.app, 1_000).await.unwrap(), 1, "the sender alone");
+        assert_eq!(world.server.get("/usage?from=2027-01-15T00:00:00Z&to=2027-01-16T00:00:00Z").await.expect(200)["data"][0]["total"], 1);
+        world.server.advance(HOUR_MILLIS);
+        assert_eq!(sweeper::step(&world.server.app, 1_000).await.unwrap(), 2, "of the key and of its environment");
+        assert_eq!(sweeper::step(&world.server.app, 1_000).await.unwrap(), 0);
+    }
+}
+
+#[test]
+fn it_is_kept_for_as_long_as_the_documented_default_says() {
+    assert_eq!(Retention::of_days(crate::config::Config::defaults().usage_retention_days), Retention::default());
+}
+
+#[test]
+fn many_keys_are_written_sooner() {
+    let usage = Usage::new(Retention::default());
+    let environment: EnvironmentId = "environment_01KF0JZ4G0000000000000000A".parse().unwrap();
+    let count = |number: usize| {
+        usage.count_key(&environment, Digest::of(&number.to_string()), Outcome::Valid, Timestamp::from_millis(0));
+    };
+    let is_many = || futures::FutureExt::now_or_never(usage.many.notified()).is_some();
+    (1..TELL_AFTER_KEYS).for_each(count);
+    assert!(!is_many());
+    count(TELL_AFTER_KEYS);
+    assert!(is_many());
+}
