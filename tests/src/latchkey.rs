@@ -79,6 +79,13 @@ impl Latchkey {
         self
     }
 
+    /// With a variable of the environment that is no setting.
+    #[must_use]
+    pub fn in_environment(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same program in another folder, with one setting changed.
     #[must_use]
     pub fn but(&self, name: &str, value: &str) -> Self {
