@@ -1,6 +1,8 @@
 //! The validation of a key that is in use allocates nothing, as far as the rules go. What JavaScript hands over and is
 //! handed is counted in `tests/tests/hot_path.rs`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must stop")]
+
 use std::rc::Rc;
 
 use shared::{

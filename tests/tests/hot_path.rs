@@ -1,6 +1,8 @@
 //! What the validation of a key that is in use costs, counted and not timed: calls between JavaScript and Wasm, what they
 //! allocate, and look-ups. Whoever makes it dearer is told here; what it gave is told by `cargo xtask bench`.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop, and say why")]
+
 use std::{
     collections::BTreeMap,
     io::{Read, Write},

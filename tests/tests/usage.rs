@@ -1,6 +1,8 @@
 //! How keys are used comes back from the edge: every validation counts once, none waits for it, and what can be lost is
 //! measured.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop, and say why")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
