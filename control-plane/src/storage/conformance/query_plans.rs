@@ -29,7 +29,7 @@ const SHORT: [(&str, &str); 4] = [
 ];
 
 /// What a question does that takes longer for more rows, and why it may.
-const EXCEPTIONS: [(&str, &[&str], &str); 14] = [
+const EXCEPTIONS: [(&str, &[&str], &str); 16] = [
     (
         "api_keys::revoke_all_of_organization",
         &["reads all of api_keys with (environment_id=? AND organization_id=?)", "sorts"],
@@ -77,6 +77,16 @@ const EXCEPTIONS: [(&str, &[&str], &str); 14] = [
     ("outbox::release", &["reads all of outbox with (claim=?)"], "one batch"),
     ("reseal::queue_sealed_before", &["sorts"], "one page; and management keys, which are few"),
     ("reseal::queue_never_sealed", &["sorts"], "one page"),
+    (
+        "usage::of_key",
+        &["reads all of usage with (key_id=? AND hour>? AND hour<?)", "sorts"],
+        "the hours of one key that a request may name: those of 400 days",
+    ),
+    (
+        "usage::of_environment",
+        &["reads all of environment_usage with (environment_id=? AND hour>? AND hour<?)", "sorts"],
+        "likewise, of one environment",
+    ),
 ];
 
 /// What a question does that takes longer for more rows.
@@ -293,6 +303,12 @@ const GROW: &str = "
         FROM generate_series(1, 100000) n;
     INSERT INTO scope_changes (name, environment_id, generation, effect, changed_at, fed)
         SELECT 'organization:org_' || n, 'environment_' || (n % 3 + 1), n, '{}', n, n % 100 > 0 FROM generate_series(1, 100000) n;
+    INSERT INTO usage (key_id, hour, outcome, count)
+        SELECT 'api_key_' || (n % 1000 + 1), n / 1000, 'valid', 1 FROM generate_series(1, 100000) n;
+    INSERT INTO last_uses (key_id, used_at) SELECT 'api_key_' || n, n FROM generate_series(1, 100000) n;
+    INSERT INTO environment_usage (environment_id, hour, outcome, count)
+        SELECT 'environment_' || (n % 3 + 1), n, 'valid', 1 FROM generate_series(1, 100000) n;
+    INSERT INTO usage_senders (sender, number, seen_at) SELECT 'sender_' || n, 1, n FROM generate_series(1, 100000) n;
     INSERT INTO feed_position VALUES (1, 1, 1);
     ANALYZE";
 
