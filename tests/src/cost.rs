@@ -15,7 +15,9 @@ const TICK: Duration = Duration::from_millis(10);
 #[must_use]
 pub fn cpu_of(process: u32) -> Duration {
     if cfg!(target_os = "linux") {
-        precise_cpu_of(process).unwrap_or_else(|| cpu_in_stat(&read(&format!("/proc/{process}/stat"))))
+        let rough = cpu_in_stat(&read(&format!("/proc/{process}/stat")));
+        // What a thread took that has ended is in the rough number alone.
+        precise_cpu_of(process).map_or(rough, |precise| precise.max(rough))
     } else {
         cpu_in_ps(&ps("cputime", process))
     }
@@ -73,7 +75,7 @@ fn ps(column: &str, process: u32) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// That of all threads. What a thread took that has ended is lost, so it fits those that have a few for good.
+/// That of all threads that there are.
 fn precise_cpu_of(process: u32) -> Option<Duration> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?.filter_map(Result::ok);
     let lines = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());

@@ -143,6 +143,28 @@ conformance! {
     }
 }
 
+/// SQLite has one writer, and whoever wants to be it waits in line.
+#[tokio::test]
+async fn who_changes_something_finds_one_batch_before_it_at_the_most() {
+    let (db, _folder) = crate::storage::testing::sqlite().await;
+    let world = World::new(db).await;
+    let app = &world.server.app;
+    let order = Mutex::new(vec![]);
+    let holder = app.db.write().await.unwrap();
+    let batch = async |sender: usize| {
+        let batch = Tally::default().close(&format!("sender {sender}"), 1);
+        apply(app, &batch).await.unwrap();
+        order.lock().unwrap().push("batch");
+    };
+    let change = async {
+        app.db.write().await.unwrap().commit().await.unwrap();
+        order.lock().unwrap().push("change");
+    };
+    let batches = futures::future::join_all((0..5).map(batch));
+    tokio::join!(batches, change, async { holder.commit().await.unwrap() });
+    assert_eq!(*order.lock().unwrap(), ["batch", "change", "batch", "batch", "batch", "batch"]);
+}
+
 #[test]
 fn it_is_kept_for_as_long_as_the_documented_default_says() {
     assert_eq!(Retention::of_days(crate::config::Config::defaults().usage_retention_days), Retention::default());

@@ -119,21 +119,25 @@ fn main() {
 fn bench() {
     let settings = Settings::from_command_line();
     let is_wanted = |section: &Section| settings.only.is_empty() || settings.only.iter().any(|it| it == section.name);
-    let report = measure(&settings, is_wanted);
-    println!("{report}");
-    let Some(json) = &settings.json else { return };
-    write(json, &report.to_json());
-    let folder = json.parent().unwrap_or(Path::new("."));
-    for (name, drawing) in plots::draw(&report) {
-        write(&folder.join(name), &drawing);
-    }
+    // After each section, so that what was measured is not lost with what cannot be.
+    let _ = measure(&settings, is_wanted, |report| {
+        let Some(json) = &settings.json else { return };
+        write(json, &report.to_json());
+        let folder = json.parent().unwrap_or(Path::new("."));
+        for (name, drawing) in plots::draw(report) {
+            write(&folder.join(name), &drawing);
+        }
+    });
 }
 
-fn measure(settings: &Settings, is_wanted: impl Fn(&Section) -> bool) -> Report {
+fn measure(settings: &Settings, is_wanted: impl Fn(&Section) -> bool, measured: impl Fn(&Report)) -> Report {
     let mut report = Report::begin(settings.quick);
+    print!("{report}");
     for section in SECTIONS.iter().filter(|section| is_wanted(section)) {
         report::progress(&format!("==> {}", section.name));
         report.add(section.name, (section.measure)(settings));
+        report.of(section.name).for_each(|table| print!("\n{table}"));
+        measured(&report);
     }
     report
 }
@@ -145,8 +149,7 @@ fn test() {
     let is_meant = filters.is_empty() || filters.iter().any(|filter| NAME.contains(filter));
     if is_meant && parts::node_programs().is_some() {
         let settings = Settings { quick: true, trial: true, ..Settings::default() };
-        let report = measure(&settings, |section| section.tried);
-        println!("{report}");
+        let report = measure(&settings, |section| section.tried, |_| ());
         assert!(plots::draw(&report).iter().all(|(_, drawing)| drawing.ends_with("</svg>\n")));
     }
     let passed = usize::from(is_meant);

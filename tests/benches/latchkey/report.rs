@@ -88,6 +88,8 @@ impl Measurement {
     #[must_use]
     pub fn new(name: impl Into<String>, samples: Vec<f64>) -> Self {
         assert!(!samples.is_empty(), "a measurement has samples");
+        // What is beyond the third decimal place is noise, whatever the unit.
+        let samples: Vec<f64> = samples.into_iter().map(|sample| (sample * 1_000.0).round() / 1_000.0).collect();
         let mut sorted = samples.clone();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len() - 1;
@@ -121,21 +123,35 @@ impl Report {
     /// Never: every number has a form in JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("it can be written as JSON")
+        let pretty = serde_json::to_string_pretty(self).expect("it can be written as JSON");
+        let mut json = String::new();
+        let mut in_numbers = false;
+        // The samples of a measurement go on one line.
+        for line in pretty.lines() {
+            let is_number = line.trim_start().starts_with(|first: char| first.is_ascii_digit() || first == '-');
+            match (in_numbers, is_number) {
+                (false, false) => json.extend(["\n", line]),
+                (true, true) => json.extend([" ", line.trim_start()]),
+                _ => json.push_str(line.trim_start()),
+            }
+            in_numbers = is_number;
+        }
+        json.trim_start().to_owned() + "\n"
     }
 }
 
-/// For people: Markdown, as docs/PERFORMANCE.md has it.
+/// What stands before the tables.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.machine)?;
         if self.quick {
             writeln!(f, "Measured with --quick: these numbers only show that everything can be measured.")?;
         }
-        self.tables.iter().try_for_each(|table| write!(f, "\n{table}"))
+        Ok(())
     }
 }
 
+/// For people: Markdown, as docs/PERFORMANCE.md has it.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut columns: Vec<&str> = vec![];

@@ -104,17 +104,15 @@ fn row(subject: &Subject, its: &[Sample], subjects: &[Subject], samples: &[Vec<S
         .with("CPU per request, µs", of(|sample| sample.cpu))
         .with("p50, µs", of(|sample| sample.p50))
         .with("p99, µs", of(|sample| sample.p99));
+    // Whatever disturbs can only add to what a request costs, so the least is nearest to the truth.
+    let least = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu).fold(f64::INFINITY, f64::min);
     for (column, rival) in subject.rivals {
         let number = subjects.iter().position(|subject| subject.name == *rival);
         let rivals = &samples[number.unwrap_or_else(|| panic!("nothing is called {rival}"))];
-        // A ratio of one round, and not of two medians: both were measured within seconds.
-        let ratio =
-            |what: fn(&Sample) -> f64| its.iter().zip(rivals).map(|(it, rival)| what(it) / what(rival)).collect();
-        // Whatever disturbs can only add to what a request costs, so the least is nearest to the truth.
-        let least = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu).fold(f64::INFINITY, f64::min);
+        // Ratios of one round each, and not of two medians: both were measured within seconds.
+        let ratios = its.iter().zip(rivals).map(|(it, rival)| it.rate / rival.rate).collect();
         row = row
-            .with(format!("requests/s ÷ {column}"), ratio(|sample| sample.rate))
-            .with(format!("CPU ÷ {column}"), ratio(|sample| sample.cpu))
+            .with(format!("requests/s ÷ {column}"), ratios)
             .with(format!("least CPU ÷ {column}"), vec![least(its) / least(rivals)]);
     }
     row.with("load generator, % of a core", of(|sample| sample.generator))

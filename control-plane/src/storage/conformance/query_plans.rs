@@ -80,12 +80,12 @@ const EXCEPTIONS: [(&str, &[&str], &str); 16] = [
     (
         "usage::of_key",
         &["reads all of usage with (key_id=? AND hour>? AND hour<?)", "sorts"],
-        "the hours of one key that a request may name: those of 400 days",
+        "so many hours as one answer can have",
     ),
     (
         "usage::of_environment",
         &["reads all of environment_usage with (environment_id=? AND hour>? AND hour<?)", "sorts"],
-        "likewise, of one environment",
+        "so many hours as one answer can have",
     ),
 ];
 
@@ -303,13 +303,13 @@ const GROW: &str = "
         FROM generate_series(1, 100000) n;
     INSERT INTO scope_changes (name, environment_id, generation, effect, changed_at, fed)
         SELECT 'organization:org_' || n, 'environment_' || (n % 3 + 1), n, '{}', n, n % 100 > 0 FROM generate_series(1, 100000) n;
-    INSERT INTO usage (key_id, hour, outcome, count)
-        SELECT 'api_key_' || (n % 1000 + 1), n / 1000, 'valid', 1 FROM generate_series(1, 100000) n;
-    INSERT INTO last_uses (key_id, used_at) SELECT 'api_key_' || n, n FROM generate_series(1, 100000) n;
-    INSERT INTO environment_usage (environment_id, hour, outcome, count)
-        SELECT 'environment_' || (n % 3 + 1), n, 'valid', 1 FROM generate_series(1, 100000) n;
-    INSERT INTO usage_senders (sender, number, seen_at) SELECT 'sender_' || n, 1, n FROM generate_series(1, 100000) n;
     INSERT INTO feed_position VALUES (1, 1, 1);
+    INSERT INTO last_uses (key_id, used_at) SELECT 'api_key_' || n, n FROM generate_series(1, 100000) n;
+    INSERT INTO usage (key_id, hour, outcome, count)
+        SELECT 'api_key_' || n % 1000, n / 1000, 'valid', 1 FROM generate_series(1, 100000) n;
+    INSERT INTO environment_usage (environment_id, hour, outcome, count)
+        SELECT 'environment_' || (n % 3 + 1), n / 3, 'valid', 1 FROM generate_series(1, 100000) n;
+    INSERT INTO usage_senders (sender, number, seen_at) SELECT n::text, n, n FROM generate_series(1, 100000) n;
     ANALYZE";
 
 /// The tables that must not be short, and are.
