@@ -7,7 +7,7 @@ use shared::{
     freshness::{LEASE_MILLIS, Limits},
     seal::EdgeSecrets,
 };
-use worker::{Env, KvStore, Method, ObjectNamespace, Request, console_error};
+use worker::{Env, Method, ObjectNamespace, Request, console_error, js_sys::Reflect, wasm_bindgen::JsValue};
 
 use crate::failure::Failure;
 
@@ -33,8 +33,8 @@ pub struct Config {
 pub struct Edge {
     /// Opens the records and admits the control plane.
     pub secrets: Rc<EdgeSecrets>,
-    /// Where the records are.
-    pub store: KvStore,
+    /// Where the records are: a KV namespace.
+    pub store: JsValue,
     /// Where the change feed is, …
     pub feed: ObjectNamespace,
     /// … and which of the objects there it is.
@@ -95,7 +95,8 @@ impl Edge {
     fn read(env: &Env) -> Result<Self, String> {
         let secret = env.secret(SECRET).map_err(|_| format!("the secret {SECRET} is not set"))?;
         let secrets = EdgeSecrets::parse(&secret.to_string()).map_err(|bad| format!("{SECRET} is refused: {bad}"))?;
-        let store = env.kv(STORE).map_err(|_| format!("the KV namespace {STORE} is not bound"))?;
+        let store = Reflect::get(env, &STORE.into()).ok().filter(|store| !store.is_undefined());
+        let store = store.ok_or_else(|| format!("the KV namespace {STORE} is not bound"))?;
         let feed = env.durable_object(FEED).map_err(|_| format!("the Durable Object {FEED} is not bound"))?;
         let lease = env.var(LEASE).ok().map(|lease| lease.to_string());
         let limits = Limits::with_lease(lease_millis(lease.as_deref())?);
