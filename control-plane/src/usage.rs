@@ -18,7 +18,7 @@ use shared::{
     entropy::Entropy,
     id::EnvironmentId,
     reason::Reason,
-    usage::{Batch, Outcome, TELL_AFTER_KEYS, Tally},
+    usage::{Batch, Outcome, TELL_AFTER_KEYS, Tally, hour_of},
 };
 use tokio::{
     sync::{Notify, Semaphore, watch},
@@ -43,8 +43,6 @@ pub const WRITE_EACH: Duration = Duration::from_secs(5);
 const APPLIED_AT_ONCE: u32 = 4;
 /// A failure is logged when it is the first one, and then each so many.
 const LOG_EACH: u32 = 12;
-
-pub(crate) const HOUR_MILLIS: i64 = 3_600_000;
 
 /// For how long usage is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +70,6 @@ impl Default for Retention {
     fn default() -> Self {
         Self::of_days(400)
     }
-}
-
-/// The hour of a moment, counted since 1970.
-#[must_use]
-pub const fn hour_of(moment: Timestamp) -> i64 {
-    moment.as_millis().div_euclid(HOUR_MILLIS)
 }
 
 /// What this server counted and has not written yet.

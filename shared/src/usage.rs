@@ -33,7 +33,14 @@ pub const TELL_AFTER_KEYS: usize = 1_000;
 /// How much longer than that nothing may be heard of whoever is to tell. Then it is gone.
 const GRACE_MILLIS: i64 = 2_000;
 
-const HOUR_MILLIS: i64 = 3_600_000;
+/// How long an hour is.
+pub const HOUR_MILLIS: i64 = 3_600_000;
+
+/// The hour of a moment, counted since 1970.
+#[must_use]
+pub const fn hour_of(moment: Timestamp) -> i64 {
+    moment.as_millis().div_euclid(HOUR_MILLIS)
+}
 
 /// What came of a validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,7 +224,7 @@ impl Tally {
 
 /// Hours and outcomes are few, and mostly the same one.
 fn count(counts: &mut Vec<Count>, outcome: Outcome, now: Timestamp) {
-    let hour = now.as_millis().div_euclid(HOUR_MILLIS);
+    let hour = hour_of(now);
     match counts.iter_mut().find(|count| count.hour == hour && count.outcome == outcome) {
         Some(same) => same.count += 1,
         None => counts.push(Count { hour, outcome, count: 1 }),

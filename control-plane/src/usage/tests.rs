@@ -1,5 +1,5 @@
 use serde_json::json;
-use shared::usage::KEYS_MAX;
+use shared::usage::{HOUR_MILLIS, KEYS_MAX};
 
 use super::*;
 use crate::{

@@ -6,14 +6,14 @@ pub mod take;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use shared::{Rfc3339, Timestamp};
+use shared::{
+    Rfc3339, Timestamp,
+    usage::{HOUR_MILLIS, hour_of},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Error, fields::Checks, list::Query};
-use crate::{
-    storage::usage::{Span, Total},
-    usage::{HOUR_MILLIS, hour_of},
-};
+use crate::storage::usage::{Span, Total};
 
 /// The query parameters of a question for usage, for the documentation.
 #[derive(IntoParams)]
