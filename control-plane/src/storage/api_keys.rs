@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared::{
     Timestamp,
     digest::{Digest, KvKey},
-    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, RoleId, UserId},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
     record::{ApiKeyGrant, Generations, Grant, Membership, Owner, Record, Role, Version},
 };
 use sqlx::FromRow;
@@ -65,7 +65,9 @@ pub struct ApiKey {
     pub organization_generation: i64,
     /// Its environment's generation.
     pub environment_generation: i64,
-    /// The generation of its user's membership, if it is a user's.
+    /// Its user's membership, if it is a user's.
+    pub membership_id: Option<MembershipId>,
+    /// The generation of that.
     pub membership_generation: Option<i64>,
     /// Whether that is inactive.
     pub membership_inactive: Option<bool>,
@@ -81,7 +83,7 @@ macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
             "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation,
-                l.used_at AS last_used_at, m.generation AS membership_generation, m.inactive AS membership_inactive,
+                l.used_at AS last_used_at, m.id AS membership_id, m.generation AS membership_generation, m.inactive AS membership_inactive,
                 r.id AS role_id, r.generation AS role_generation, r.permissions AS role_permissions
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id
@@ -105,6 +107,7 @@ impl ApiKey {
     /// What limits it, if it is a user's.
     fn membership(&mut self) -> Option<Membership> {
         Some(Membership {
+            id: self.membership_id.take()?,
             generation: self.membership_generation?,
             inactive: self.membership_inactive?,
             role: Role {
