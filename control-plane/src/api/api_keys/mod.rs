@@ -4,7 +4,9 @@ pub mod create;
 pub mod delete;
 pub mod expire;
 pub mod get;
+mod ip_ranges;
 pub mod list;
+pub mod new;
 pub mod usage;
 pub mod validate;
 
