@@ -7,7 +7,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{Membership, NamedRole, Wanted, change, read, role};
+use super::{Membership, Wanted, change, named_role, read, role};
 use crate::{
     api::{EdgePending, Error, access::WriteUsers, body::JsonBody, path::named},
     app::App,
@@ -23,8 +23,14 @@ use crate::{
 pub struct CreateMembership {
     user_id: String,
     organization_id: String,
-    #[serde(flatten)]
-    role: NamedRole,
+    /// What the user is in the organization: the slug of a role of the organization or of the environment.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 48)]
+    role_slug: Option<String>,
+    /// The same as a list of one, for clients that send it so.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 1)]
+    role_slugs: Option<Vec<String>>,
 }
 
 /// Make a user a member of an organization, as `member` if no role is named.
@@ -45,7 +51,7 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<Membership>), Error> {
     let organization: OrganizationId = named(&body.organization_id)?;
     let user: UserId = named(&body.user_id)?;
-    let slug = body.role.slug()?;
+    let slug = named_role(body.role_slug, body.role_slugs)?;
     let environment = &caller.environment;
 
     let mut transaction = app.db.write().await?;

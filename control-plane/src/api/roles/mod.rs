@@ -19,7 +19,9 @@ use utoipa::ToSchema;
 use super::{
     Error,
     body::or_null,
-    fields::{Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH, ROLE_PERMISSIONS_MAX, ROLES_MAX, without_repeats},
+    fields::{
+        Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH, ROLE_PERMISSIONS_MAX, ROLES_MAX, without_repeats,
+    },
 };
 use crate::{
     app::App,
@@ -310,6 +312,11 @@ async fn change_permissions(
 
 async fn require_known(transaction: &mut Writer, environment: &EnvironmentId, change: &Change) -> Result<(), Error> {
     let named = change.named();
+    if let Change::Remove(slug) = change
+        && permissions::get(transaction.conn(), environment, slug).await?.is_none()
+    {
+        return Err(Error::not_found("Permission", slug));
+    }
     let known = permissions::hold(transaction.conn(), environment, named).await?;
     let mut checks = Checks::default();
     for (at, slug) in named.iter().enumerate() {

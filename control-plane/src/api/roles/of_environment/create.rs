@@ -65,11 +65,12 @@ mod tests {
     conformance! {
         async fn a_role_is_shown_as_it_was_given(db: Db) {
             let server = Server::new(db).await;
+            server.advance(1);
             let created = server.post(PATH, json!({"slug": "editor", "name": "Editor", "description": "Edits"})).await.expect(201);
             assert_eq!(created, json!({
                 "object": "role", "id": created["id"], "slug": "editor", "name": "Editor", "description": "Edits",
                 "type": "EnvironmentRole", "resource_type_slug": "organization", "permissions": [],
-                "created_at": START.to_string(), "updated_at": START.to_string(),
+                "created_at": START.plus_millis(1).to_string(), "updated_at": START.plus_millis(1).to_string(),
             }));
             assert_eq!(server.get(&format!("{PATH}/editor")).await.expect(200), created);
             let list = server.get(PATH).await.expect(200);
