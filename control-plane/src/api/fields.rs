@@ -78,6 +78,19 @@ impl Checks {
     }
 }
 
+/// Changes entries of metadata: a null entry is removed, and null instead of entries removes all.
+pub fn merge(metadata: &mut BTreeMap<String, String>, changes: Option<BTreeMap<String, Option<String>>>) {
+    let Some(changes) = changes else {
+        return metadata.clear();
+    };
+    for (key, value) in changes {
+        match value {
+            Some(value) => metadata.insert(key, value),
+            None => metadata.remove(&key),
+        };
+    }
+}
+
 /// Whether the text can be an external id.
 pub fn is_external_id(text: &str) -> bool {
     (1..=EXTERNAL_ID_MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())

@@ -22,7 +22,8 @@ pub struct CreateApiKey {
     #[serde(default)]
     #[schema(max_items = 100)]
     permissions: Option<Vec<String>>,
-    /// From when on it is refused; it must lie in the future. Left out or null: never.
+    /// From when on it is refused; it must lie in the future, and no further than the organization's policy
+    /// allows. Left out or null: as the policy says, which is never unless it was set.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
     /// Until when it is refused. Left out or null: it is accepted at once.
@@ -59,7 +60,7 @@ pub async fn create(
     let owner = Owner::Organization { id: organization };
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
-    let made = new::make(&mut transaction, &caller, &owner, &terms, now).await?;
+    let made = new::make(&mut transaction, &caller, &owner, terms, now).await?;
     let (id, version) = (made.row.id.clone(), made.row.version);
     let answer = CreatedApiKey::new(made, now);
     let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
@@ -87,6 +88,7 @@ mod tests {
             })).await;
             let value = created.as_object_mut().unwrap().remove("value").unwrap();
             let value = value.as_str().unwrap();
+            assert_eq!(created["created_by"].as_str().map(|id| id.starts_with("management_key_")), Some(true));
             assert_eq!(created, json!({
                 "object": "api_key",
                 "id": created["id"],
@@ -98,11 +100,14 @@ mod tests {
                 "permissions": ["posts:write", "posts:read"],
                 "created_at": START.to_string(),
                 "updated_at": START.to_string(),
+                "created_by": created["created_by"],
             }));
             let path = format!("/api_keys/{}", id_of(&created));
             assert_eq!(server.get(&path).await.expect(200), created);
             let list = server.get(&format!("/organizations/{organization}/api_keys")).await.expect(200);
             assert_eq!(list["data"], json!([created]));
+            // Whoever validates keys does not learn who made them.
+            created.as_object_mut().unwrap().remove("created_by");
             assert_eq!(server.validate(value).await, json!({"api_key": created}));
         }
 

@@ -11,7 +11,7 @@ use crate::{
         Error,
         access::WriteOrganizations,
         body::{JsonBody, or_null},
-        fields::{Checks, NAME_MAX_LENGTH},
+        fields::{Checks, NAME_MAX_LENGTH, merge},
         path::InPath,
     },
     app::App,
@@ -97,18 +97,6 @@ fn changed(
     checks.finish()?;
     organization.updated_at = now;
     Ok(organization)
-}
-
-fn merge(metadata: &mut BTreeMap<String, String>, changes: Option<BTreeMap<String, Option<String>>>) {
-    let Some(changes) = changes else {
-        return metadata.clear();
-    };
-    for (key, value) in changes {
-        match value {
-            Some(value) => metadata.insert(key, value),
-            None => metadata.remove(&key),
-        };
-    }
 }
 
 #[cfg(test)]
