@@ -15,7 +15,7 @@ use crate::{
         EdgePending, Error,
         access::WriteApiKeys,
         body::{JsonBody, or_null},
-        fields::{Checks, merge},
+        fields::{Checks, merge_metadata},
         path::InPath,
     },
     app::App,
@@ -127,7 +127,7 @@ impl Changes {
             new::check_not_before(terms)?;
         }
         if let Some(metadata) = self.metadata {
-            merge(&mut terms.metadata, metadata);
+            merge_metadata(&mut terms.metadata, metadata);
             let mut checks = Checks::default();
             new::check_metadata(&mut checks, &terms.metadata);
             checks.finish()?;

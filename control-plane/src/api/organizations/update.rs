@@ -11,7 +11,7 @@ use crate::{
         Error,
         access::WriteOrganizations,
         body::{JsonBody, or_null},
-        fields::{Checks, NAME_MAX_LENGTH, merge},
+        fields::{Checks, NAME_MAX_LENGTH, merge_metadata},
         path::InPath,
     },
     app::App,
@@ -84,7 +84,7 @@ fn changed(
         organization.domains.0 = domains_of(&organization.id, named, &organization.domains.0, now);
     }
     if let Some(metadata) = body.metadata {
-        merge(&mut organization.metadata.0, metadata);
+        merge_metadata(&mut organization.metadata.0, metadata);
         checks.metadata(&organization.metadata.0);
     }
     if let Some(external_id) = body.external_id {
