@@ -5,6 +5,7 @@ mod database;
 mod edge_sync;
 mod environments;
 mod feed;
+mod idempotency;
 mod management_keys;
 mod organizations;
 mod outbox;

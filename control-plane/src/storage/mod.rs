@@ -57,6 +57,7 @@ mod dialect;
 pub mod edge_sync;
 pub mod environments;
 pub mod feed;
+pub mod idempotency;
 mod json_text;
 pub mod management_keys;
 pub mod organizations;

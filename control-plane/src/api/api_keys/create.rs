@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use shared::{
     Rfc3339, Timestamp,
@@ -17,6 +17,7 @@ use crate::{
         access::{Caller, WriteApiKeys},
         body::JsonBody,
         fields::{Checks, NAME_MAX_LENGTH, PERMISSIONS_MAX},
+        idempotency::{Answer, Claim, Idempotency, IdempotencyKey, Idempotent},
         path::InPath,
     },
     app::App,
@@ -58,19 +59,21 @@ pub struct CreatedApiKey {
 
 /// Create an organization's API key.
 #[utoipa::path(post, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path), IdempotencyKey),
     request_body = CreateApiKey,
     responses((status = 201, body = CreatedApiKey)))]
 pub async fn create(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(organization): InPath<OrganizationId>,
-    JsonBody(body): JsonBody<CreateApiKey>,
-) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
-    let wanted = check(body, app.clock.now())?;
-    let (key, text, committed) = insert(&app, &caller, &organization, &wanted).await?;
-    app.await_creation(&committed).await;
-    Ok((StatusCode::CREATED, Json(CreatedApiKey { key, value: text.expose().to_owned() })))
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateApiKey>>,
+) -> Result<Answer, Error> {
+    let wanted = check(body)?;
+    let (answer, committed) = insert(&app, &caller, &organization, &wanted, idempotency).await?;
+    if let Some(committed) = committed {
+        app.await_creation(&committed).await;
+    }
+    Ok(answer)
 }
 
 struct WantedKey {
@@ -79,7 +82,7 @@ struct WantedKey {
     expires_at: Option<Timestamp>,
 }
 
-fn check(body: CreateApiKey, now: Timestamp) -> Result<WantedKey, Error> {
+fn check(body: CreateApiKey) -> Result<WantedKey, Error> {
     let permissions = without_repeats(body.permissions.unwrap_or_default());
     let expires_at = body.expires_at.map(|Rfc3339(at)| at);
     let mut checks = Checks::default();
@@ -89,7 +92,6 @@ fn check(body: CreateApiKey, now: Timestamp) -> Result<WantedKey, Error> {
     for (at, slug) in permissions.iter().enumerate().take(PERMISSIONS_MAX) {
         checks.slug(&format!("permissions.{at}"), slug);
     }
-    checks.require(expires_at.is_none_or(|at| at > now), "expires_at", "invalid", "must lie in the future");
     checks.finish()?;
     Ok(WantedKey { name: body.name, permissions, expires_at })
 }
@@ -99,14 +101,24 @@ fn without_repeats(slugs: Vec<String>) -> Vec<String> {
     slugs.into_iter().filter(|slug| seen.insert(slug.clone())).collect()
 }
 
+/// Makes the key. What was made by an earlier request of the same idempotency key is answered again, and nothing is committed.
 async fn insert(
     app: &App,
     caller: &Caller,
     organization: &OrganizationId,
     wanted: &WantedKey,
-) -> Result<(ShownApiKey, KeyText, Committed), Error> {
+    idempotency: Idempotency,
+) -> Result<(Answer, Option<Committed>), Error> {
     let environment_id = &caller.environment;
     let mut transaction = app.db.write().await?;
+    let now = app.clock.now();
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok((answer, None)),
+    };
+    if wanted.expires_at.is_some_and(|at| at <= now) {
+        return Err(FieldError::new("expires_at", "invalid", "must lie in the future").into());
+    }
     if !organizations::hold(transaction.conn(), environment_id, organization).await? {
         return Err(Error::not_found("Organization", organization.as_str()));
     }
@@ -114,7 +126,6 @@ async fn insert(
     let environment = environments::get(transaction.conn(), environment_id).await?;
     let environment = environment.ok_or_else(ApiError::unauthorized)?;
 
-    let now = app.clock.now();
     let id = ApiKeyId::generate(now, &mut OsEntropy);
     let text = KeyText::generate(&environment.key_prefix, &mut OsEntropy);
     let key = NewApiKey {
@@ -132,8 +143,11 @@ async fn insert(
     api_keys::insert(transaction.conn(), &key).await?;
     let row = api_keys::get(transaction.conn(), environment_id, &id).await?;
     let row = row.ok_or_else(|| Error::Internal(anyhow::anyhow!("a key that was just inserted is not there")))?;
-    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), row.version).await?;
-    Ok((ShownApiKey::new(row, now), text, committed))
+    let version = row.version;
+    let created = CreatedApiKey { key: ShownApiKey::new(row, now), value: text.expose().to_owned() };
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &created).await?;
+    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
+    Ok((answer, Some(committed)))
 }
 
 /// Every permission must be one of the environment's, and stays so until the transaction ends.
