@@ -95,7 +95,7 @@ pub struct Claimed(Option<Place>);
 
 /// Where an answer is kept, and how.
 struct Place {
-    id: storage::AnswerId,
+    id: storage::Place,
     fingerprint: [u8; 32],
     cipher: XChaCha20Poly1305,
 }

@@ -9,6 +9,7 @@ use crate::{
         Db,
         testing::{conformance, idempotent_answers},
     },
+    sweeper,
 };
 
 const KEY: &str = "0a1b2c3d-of-the-caller";
@@ -102,10 +103,14 @@ conformance! {
         let body = json!({"name": "k"});
         world.create_key(KEY, &body).await.1.expect(201);
         world.server.advance(storage::KEPT_MILLIS - 1);
+        assert_eq!(sweeper::step(&world.server.app, 10).await.unwrap(), 0);
         assert!(world.create_key(KEY, &body).await.0);
         world.server.advance(1);
         assert!(!world.create_key(KEY, &json!({"name": "other"})).await.0);
         assert_eq!(world.count().await, 2);
+        world.server.advance(storage::KEPT_MILLIS);
+        assert_eq!(sweeper::step(&world.server.app, 10).await.unwrap(), 1);
+        assert_eq!(idempotent_answers(&world.server.db).await.len(), 0);
     }
 
     async fn what_failed_may_be_tried_again_otherwise(db: Db) {
