@@ -60,6 +60,7 @@ pub mod feed;
 pub mod idempotency;
 mod json_text;
 pub mod management_keys;
+pub mod memberships;
 pub mod organizations;
 pub mod outbox;
 mod page;
@@ -67,9 +68,12 @@ pub mod permissions;
 pub mod reseal;
 pub mod reseed;
 pub mod restore;
+pub mod roles;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod usage;
+pub mod user_api_keys;
+pub mod users;
 
 pub use json_text::JsonText;
 pub use page::{Page, PageRequest, Position};
