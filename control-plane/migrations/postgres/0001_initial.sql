@@ -279,3 +279,15 @@ CREATE TABLE usage_senders (
     seen_at BIGINT NOT NULL
 );
 CREATE INDEX usage_senders_by_seen_at ON usage_senders (seen_at);
+
+-- What creations were answered that had an `Idempotency-Key`, for a day. Places, fingerprints and answers are made with the
+-- caller's management key, so nothing that is stored opens them.
+CREATE TABLE idempotent_answers (
+    place       BYTEA NOT NULL PRIMARY KEY,
+    -- Of the method, the path and the body.
+    fingerprint BYTEA NOT NULL,
+    -- NULL only within the transaction that creates.
+    answer      BYTEA,
+    created_at  BIGINT NOT NULL
+);
+CREATE INDEX idempotent_answers_by_created_at ON idempotent_answers (created_at);

@@ -7,6 +7,7 @@ mod api_keys;
 mod body;
 mod error;
 mod fields;
+mod idempotency;
 mod layers;
 mod list;
 mod operations;
@@ -110,6 +111,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
+const UNPROCESSABLE: &str = "The request was understood and cannot be accepted; `errors` names the fields at fault.";
+const UNPROCESSABLE_OR_REUSED: &str = "The request was understood and cannot be accepted; `errors` names the fields at fault. With the code \
+     `idempotency_key_reused`, there was another request with this Idempotency-Key.";
+
 /// The errors that an operation can answer for what it is. Those of its own are in its description.
 fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'static str)> {
     let mut errors = vec![
@@ -119,6 +124,8 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
     ];
     let is_in_query =
         |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);
+    let is_idempotency_key =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.name == idempotency::HEADER);
     // What the server's own operators ask for overrides the requirement of a management key.
     if operation.security.is_none() {
         errors.extend([("401", "No valid management key was sent."), ("403", "The management key lacks the scope.")]);
@@ -127,7 +134,8 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
         errors.extend([("400", "The body is not JSON."), ("413", "The body is too long.")]);
     }
     if operation.request_body.is_some() || operation.parameters.iter().flatten().any(is_in_query) {
-        errors.push(("422", "The request was understood and cannot be accepted; `errors` names the fields at fault."));
+        let is_repeatable = operation.parameters.iter().flatten().any(is_idempotency_key);
+        errors.push(("422", if is_repeatable { UNPROCESSABLE_OR_REUSED } else { UNPROCESSABLE }));
     }
     if path.contains('{') {
         errors.push(("404", "There is no such thing in this environment."));

@@ -58,6 +58,7 @@ pub mod edge_sync;
 pub mod environments;
 pub mod expiry_policies;
 pub mod feed;
+pub mod idempotency;
 mod json_text;
 pub mod key_terms;
 pub mod management_keys;

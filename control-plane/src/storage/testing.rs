@@ -223,3 +223,11 @@ pub(crate) async fn sealed_at(db: &Db) -> Vec<Option<Timestamp>> {
     const SQL: &str = "SELECT sealed_at FROM api_keys ORDER BY name";
     on_db!(db.read().await.unwrap().conn(), c => sqlx::query_scalar(SQL).fetch_all(c).await).unwrap()
 }
+
+/// All that is kept of creations that may be repeated: of each its place, its fingerprint and its answer.
+pub(crate) async fn idempotent_answers(db: &Db) -> Vec<[Vec<u8>; 3]> {
+    const SQL: &str = "SELECT place, fingerprint, answer FROM idempotent_answers";
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> =
+        on_db!(db.read().await.unwrap().conn(), c => sqlx::query_as(SQL).fetch_all(c).await).unwrap();
+    rows.into_iter().map(|(place, fingerprint, answer)| [place, fingerprint, answer]).collect()
+}

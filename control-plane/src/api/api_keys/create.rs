@@ -1,13 +1,19 @@
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{Rfc3339, id::OrganizationId, record::Owner};
 use utoipa::ToSchema;
 
 use super::new::{self, CreatedApiKey};
 use crate::{
-    api::{Error, access::WriteApiKeys, body::JsonBody, path::InPath},
+    api::{
+        Error,
+        access::WriteApiKeys,
+        body::JsonBody,
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+        path::InPath,
+    },
     app::App,
     storage::outbox::Kind,
 };
@@ -47,25 +53,29 @@ impl From<CreateApiKey> for new::Fields {
 
 /// Create an organization's API key.
 #[utoipa::path(post, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path), IdempotencyKey),
     request_body = CreateApiKey,
     responses((status = 201, body = CreatedApiKey)))]
 pub async fn create(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(organization): InPath<OrganizationId>,
-    JsonBody(body): JsonBody<CreateApiKey>,
-) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateApiKey>>,
+) -> Result<Answer, Error> {
     let terms = new::Fields::from(body).check()?;
     let owner = Owner::Organization { id: organization };
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
     let made = new::make(&mut transaction, &caller, &owner, terms, now).await?;
     let (id, version) = (made.row.id.clone(), made.row.version);
-    let answer = CreatedApiKey::new(made, now);
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
     let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
     app.await_creation(&committed).await;
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok(answer)
 }
 
 #[cfg(test)]

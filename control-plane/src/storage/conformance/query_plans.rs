@@ -310,6 +310,8 @@ const GROW: &str = "
     INSERT INTO environment_usage (environment_id, hour, outcome, count)
         SELECT 'environment_' || (n % 3 + 1), n / 3, 'valid', 1 FROM generate_series(1, 100000) n;
     INSERT INTO usage_senders (sender, number, seen_at) SELECT n::text, n, n FROM generate_series(1, 100000) n;
+    INSERT INTO idempotent_answers (place, fingerprint, answer, created_at)
+        SELECT sha256(n::text::bytea), '', '', n FROM generate_series(1, 100000) n;
     ANALYZE";
 
 /// The tables that must not be short, and are.
