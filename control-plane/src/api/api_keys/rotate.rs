@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{
     Rfc3339, Timestamp,
@@ -12,7 +12,14 @@ use super::{
     new::{self, CreatedApiKey},
 };
 use crate::{
-    api::{EdgePending, Error, access::WriteApiKeys, body::OptionalJsonBody, fields::Checks, path::InPath},
+    api::{
+        EdgePending, Error,
+        access::WriteApiKeys,
+        body::OptionalJsonBody,
+        fields::Checks,
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+        path::InPath,
+    },
     app::App,
     storage::{
         Writer,
@@ -49,9 +56,10 @@ pub struct RotateApiKey {
 /// Rotate an API key: create a new one that may do the same, and let the old one expire.
 ///
 /// The new key has the owner, the prefix, the permissions, the addresses, `not_before`, the metadata of the old one, and is disabled
-/// if that is. It answers once the edge has been told when the old key expires.
+/// if that is. It answers once the edge has been told when the old key expires. If that takes too long, the same call, repeated with
+/// the same management key, is answered with the same new key, with an `Idempotency-Key` or without one.
 #[utoipa::path(post, path = "/api_keys/{id}/rotate", tag = "api_keys",
-    params(("id" = ApiKeyId, Path)),
+    params(("id" = ApiKeyId, Path), IdempotencyKey),
     request_body(content = Option<RotateApiKey>),
     responses(
         (status = 201, body = CreatedApiKey),
@@ -62,12 +70,22 @@ pub async fn rotate(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
-    OptionalJsonBody(body): OptionalJsonBody<RotateApiKey>,
-) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
+    Idempotent(OptionalJsonBody(body), idempotency): Idempotent<OptionalJsonBody<RotateApiKey>>,
+) -> Result<Answer, Error> {
     let overlap = check(&body)?;
     let mut transaction = app.db.write().await?;
-    let (old, policy) = lock(&mut transaction, &caller.environment, &id).await?;
     let now = app.clock.now();
+    let is_named = idempotency.is_named();
+    let claimed = match idempotency.or_implied(&format!("rotate {id}")).claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => {
+            let old = api_keys::get(transaction.conn(), &caller.environment, &id).await?;
+            drop(transaction);
+            take_up(&app, old.as_ref(), &id, is_named).await?;
+            return Ok(answer);
+        }
+    };
+    let (old, policy) = lock(&mut transaction, &caller.environment, &id).await?;
     require_rotatable(&old, now)?;
     let terms = Terms {
         name: body.name.unwrap_or_else(|| old.name.clone()),
@@ -80,10 +98,25 @@ pub async fn rotate(
     let end = now.plus_millis(overlap * 1000);
     let end = old.expires_at.map_or(end, |sooner| sooner.min(end));
     let version = key_terms::note_rotation(transaction.conn(), &old.id, &new_id, end, now).await?;
-    let answer = CreatedApiKey::new(made, now);
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
     let committed = app.commit_change(transaction, Kind::ApiKey, id.as_str(), version).await?;
     app.acknowledge(&committed).await?;
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok(answer)
+}
+
+/// Takes up the wait of an earlier call that rotated the key. Once its caller, or another, was told that the edge has that, a call
+/// is that one repeated only if it says so.
+async fn take_up(app: &App, old: Option<&ApiKey>, id: &ApiKeyId, is_named: bool) -> Result<(), Error> {
+    match old {
+        Some(old) if !change::is_told(app, old) => Ok(app.acknowledge(&change::earlier(id, old.version)).await?),
+        _ if is_named => Ok(()),
+        Some(_) => Err(already_rotated()),
+        None => Err(Error::not_found("API key", id.as_str())),
+    }
+}
+
+fn already_rotated() -> Error {
+    Error::conflict("api_key_already_rotated", "Another API key has taken the place of this one already.")
 }
 
 fn check(body: &RotateApiKey) -> Result<i64, Error> {
@@ -100,10 +133,7 @@ fn check(body: &RotateApiKey) -> Result<i64, Error> {
 
 fn require_rotatable(key: &ApiKey, now: Timestamp) -> Result<(), Error> {
     if key.rotated_to.is_some() {
-        return Err(Error::conflict(
-            "api_key_already_rotated",
-            "Another API key has taken the place of this one already.",
-        ));
+        return Err(already_rotated());
     }
     if key.expires_at.is_some_and(|at| at <= now) { Err(expiry::already_expired()) } else { Ok(()) }
 }
@@ -223,6 +253,23 @@ mod tests {
             server.delete(&path).await.expect(204);
             assert_eq!(rotate(&path).await.error(404), "entity_not_found");
             let keys = format!("/organizations/{}/api_keys?include=revoked", key["owner"]["id"].as_str().unwrap());
+            assert_eq!(ids_of(&server.get(&keys).await.expect(200)).len(), 2);
+        }
+
+        async fn with_an_idempotency_key_a_repeated_call_gets_the_same_key(db: Db) {
+            let (server, key, path) = world(db, json!({"name": "k"})).await;
+            let rotate = format!("{path}/rotate");
+            let body = json!({"overlap_seconds": 0});
+            let (_, first) = server.post_with("Idempotency-Key", "x", &rotate, &body).await;
+            first.expect(201);
+            assert_eq!(server.post_with("Idempotency-Key", "x", &rotate, &body).await.1, first);
+            let other = server.post_with("Idempotency-Key", "x", &rotate, &json!({"overlap_seconds": 1})).await.1;
+            assert_eq!(other.error(422), "idempotency_key_reused");
+            for (name, value) in [("Idempotency-Key", "y"), ("X-Nothing", "x")] {
+                let again = server.post_with(name, value, &rotate, &body).await.1;
+                assert_eq!(again.error(409), "api_key_already_rotated");
+            }
+            let keys = format!("/organizations/{}/api_keys", key["owner"]["id"].as_str().unwrap());
             assert_eq!(ids_of(&server.get(&keys).await.expect(200)).len(), 2);
         }
 
