@@ -16,13 +16,13 @@ use shared::{
     error::{ApiError, ErrorBody, FieldError},
     feed::{Effect, Scope},
     id::{EnvironmentId, MembershipId, OrganizationId, UserId},
+    record::Version,
 };
 use utoipa::ToSchema;
 
 use super::{Error, users::User};
 use crate::{
     app::App,
-    edge::acknowledge::Committed,
     keys::DEFAULT_ROLE,
     storage::{
         self as db, Conn,
@@ -151,8 +151,49 @@ struct Wanted<'a> {
     inactive: bool,
 }
 
-/// Changes a membership that is locked, commits, and waits until the edge has it. If it is so already, and somebody was
-/// told, nothing happens.
+/// Makes a membership that is locked what it is to be. `None` if it is that already.
+async fn apply(
+    transaction: &mut db::Writer,
+    before: &storage::Membership,
+    wanted: Wanted<'_>,
+    now: Timestamp,
+) -> Result<Option<(Version, Effect)>, Error> {
+    if before.role_id == wanted.role.id && before.inactive == wanted.inactive {
+        return Ok(None);
+    }
+    let pair = (&before.organization_id, &before.user_id);
+    let generation = storage::set(transaction.conn(), &before.id, &wanted.role.id, wanted.inactive, now).await?;
+    user_api_keys::touch_all_of_membership(transaction.conn(), &before.environment_id, pair, now).await?;
+    let effect = if wanted.inactive { Effect::Disable } else { Effect::Role(wanted.role.in_record()) };
+    Ok(Some((generation, effect)))
+}
+
+/// Commits what was applied to a membership, and waits until the edge has it. If nothing was, the wait for an earlier change
+/// is taken up.
+async fn finish(
+    app: &App,
+    mut transaction: db::Writer,
+    membership: &storage::Membership,
+    applied: Option<(Version, Effect)>,
+) -> Result<(), Error> {
+    let (environment, scope) = (&membership.environment_id, Scope::Membership(&membership.id));
+    let committed = match applied {
+        Some((generation, effect)) => {
+            Some(app.commit_scope(transaction, &scope, environment, generation, effect).await?)
+        }
+        None => {
+            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
+            drop(transaction);
+            pending
+        }
+    };
+    if let Some(committed) = committed {
+        app.acknowledge(&committed).await?;
+    }
+    Ok(())
+}
+
+/// Both of these.
 async fn change(
     app: &App,
     mut transaction: db::Writer,
@@ -160,24 +201,6 @@ async fn change(
     wanted: Wanted<'_>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (environment, organization, user) = (&before.environment_id, &before.organization_id, &before.user_id);
-    let scope = Scope::Membership(&before.id);
-    let committed = if before.role_id == wanted.role.id && before.inactive == wanted.inactive {
-        let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-        drop(transaction);
-        pending
-    } else {
-        let generation = storage::set(transaction.conn(), &before.id, &wanted.role.id, wanted.inactive, now).await?;
-        user_api_keys::touch_all_of_membership(transaction.conn(), environment, (organization, user), now).await?;
-        let effect = if wanted.inactive { Effect::Disable } else { Effect::Role(wanted.role.in_record()) };
-        Some(app.commit_scope(transaction, &scope, environment, generation, effect).await?)
-    };
-    acknowledge(app, committed).await
-}
-
-async fn acknowledge(app: &App, committed: Option<Committed>) -> Result<(), Error> {
-    if let Some(committed) = committed {
-        app.acknowledge(&committed).await?;
-    }
-    Ok(())
+    let applied = apply(&mut transaction, before, wanted, now).await?;
+    finish(app, transaction, before, applied).await
 }

@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::extract::State;
 use serde::Deserialize;
 use shared::error::ErrorBody;
 use utoipa::ToSchema;
@@ -8,6 +8,7 @@ use crate::{
         Error,
         access::WriteRoles,
         body::JsonBody,
+        idempotency::{Answer, IdempotencyKey, Idempotent},
         roles::{self, NewRole, Role},
     },
     app::App,
@@ -35,6 +36,7 @@ pub struct CreateRole {
 
 /// Create a role for every organization of the environment. It allows nothing until its permissions are set.
 #[utoipa::path(post, path = "/authorization/roles", tag = "roles",
+    params(IdempotencyKey),
     request_body = CreateRole,
     responses(
         (status = 201, body = Role),
@@ -43,12 +45,11 @@ pub struct CreateRole {
 pub async fn create(
     State(app): State<App>,
     WriteRoles(caller): WriteRoles,
-    JsonBody(body): JsonBody<CreateRole>,
-) -> Result<(StatusCode, Json<Role>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateRole>>,
+) -> Result<Answer, Error> {
     let CreateRole { slug, name, description, resource_type_slug } = body;
     let new = NewRole { slug, name, description, resource_type_slug };
-    let role = roles::create(&app, caller.environment, Of::Environment, new).await?;
-    Ok((StatusCode::CREATED, Json(role)))
+    roles::create(&app, caller.environment, Of::Environment, new, idempotency).await
 }
 
 #[cfg(test)]
