@@ -6,6 +6,7 @@ pub mod delete;
 pub mod expire;
 mod expiry;
 pub mod get;
+mod grants;
 mod ip_ranges;
 pub mod list;
 pub mod new;

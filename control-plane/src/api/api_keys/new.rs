@@ -1,6 +1,6 @@
 //! New keys: what a request can ask of one, and how one is made, whoever's it is to be.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use shared::{
@@ -13,12 +13,16 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{ShownApiKey, expiry, ip_ranges};
+use super::{
+    ShownApiKey, expiry,
+    grants::{require_member, require_permissions},
+    ip_ranges,
+};
 use crate::{
     api::{
         Error,
         access::Caller,
-        fields::{Checks, NAME_MAX_LENGTH, PERMISSIONS_MAX},
+        fields::{Checks, NAME_MAX_LENGTH, PERMISSIONS_MAX, without_repeats},
     },
     entropy::OsEntropy,
     storage::{
@@ -27,7 +31,7 @@ use crate::{
         environments,
         expiry_policies::{self, ExpiryPolicy},
         key_terms::Terms,
-        organizations, permissions,
+        organizations, users,
     },
 };
 
@@ -74,8 +78,7 @@ pub fn check_name(checks: &mut Checks, name: &str) {
 
 /// The permissions of a key, each of them once.
 pub fn check_permissions(checks: &mut Checks, slugs: Vec<String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let slugs: Vec<String> = slugs.into_iter().filter(|slug| seen.insert(slug.clone())).collect();
+    let slugs = without_repeats(slugs);
     let few = slugs.len() <= PERMISSIONS_MAX;
     checks.require(few, "permissions", "too_long", format!("must be at most {PERMISSIONS_MAX}"));
     for (at, slug) in slugs.iter().enumerate().take(PERMISSIONS_MAX) {
@@ -146,7 +149,7 @@ pub async fn make_successor(
     insert(transaction, caller, &old.owner(), &terms, Some(old), now).await
 }
 
-/// How long the keys of this owner live, who will be there until the transaction ends.
+/// How long the keys of this owner live, who will be there, and a member, until the transaction ends.
 pub async fn hold_owner(
     transaction: &mut Writer,
     environment: &EnvironmentId,
@@ -156,6 +159,12 @@ pub async fn hold_owner(
     if !organizations::hold(transaction.conn(), environment, organization).await? {
         return Err(Error::not_found("Organization", organization.as_str()));
     }
+    if let Owner::User { id, .. } = owner
+        && !users::hold(transaction.conn(), environment, id).await?
+    {
+        return Err(Error::not_found("User", id.as_str()));
+    }
+    require_member(transaction, environment, owner).await?;
     Ok(expiry_policies::get(transaction.conn(), environment, organization).await?.unwrap_or_default())
 }
 
@@ -200,26 +209,4 @@ pub fn check_not_before(terms: &Terms) -> Result<(), FieldError> {
         return Ok(());
     }
     Err(FieldError::new("not_before", "invalid", "must lie before the moment from which on the key is refused"))
-}
-
-/// Every permission that a key is to have must be one of the environment's, but for those that it has already. They stay so
-/// until the transaction ends. Whoever changes a key holds them before it locks the key, as who deletes one does.
-pub async fn require_permissions(
-    transaction: &mut Writer,
-    environment: &EnvironmentId,
-    _owner: &Owner,
-    wanted: &[String],
-    kept: &[String],
-) -> Result<(), Error> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let known = permissions::hold(transaction.conn(), environment, wanted).await?;
-    let unknown = wanted.iter().enumerate().filter(|(_, slug)| !known.contains(slug) && !kept.contains(slug));
-    let errors: Vec<FieldError> = unknown
-        .map(|(at, slug)| {
-            FieldError::new(format!("permissions.{at}"), "not_found", format!("there is no permission `{slug}`"))
-        })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(errors).into()) }
 }

@@ -9,7 +9,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{ShownApiKey, change, expiry, ip_ranges, new};
+use super::{ShownApiKey, change, expiry, grants::require_permissions, ip_ranges, new};
 use crate::{
     api::{
         EdgePending, Error,
@@ -151,13 +151,11 @@ async fn lock(
     let seen = api_keys::get(transaction.conn(), environment, id).await?;
     let seen = seen.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
     let owner = seen.owner();
-    new::require_permissions(transaction, environment, &owner, wanted, &seen.permissions.0).await?;
+    require_permissions(transaction, environment, &owner, wanted, &seen.permissions.0).await?;
     let key = change::lock(transaction, environment, id).await?;
-    // Another call may have taken some from it in the meantime.
-    if key.permissions != seen.permissions {
-        new::require_permissions(transaction, environment, &owner, wanted, &key.permissions.0).await?;
-    }
-    Ok(key)
+    let is_lost = |slug: &String| seen.permissions.0.contains(slug) && !key.permissions.0.contains(slug);
+    // Another call has just taken from it what it was to keep.
+    if wanted.iter().any(is_lost) { Err(Error::Busy) } else { Ok(key) }
 }
 
 #[cfg(test)]
