@@ -123,6 +123,10 @@ const QUESTIONS: &[Question] = &[
     ("plain", None, Some("(posts:read OR x) AND y"), Err(Reason::InsufficientPermissions)),
     ("with a star", None, Some("whatever:there.is"), Ok(())),
     ("ornate", Some("::1"), Some("posts:read"), Ok(())),
+    // What is a user's: no more than the user's role allows by now, and nothing while the membership is not active.
+    ("a user's", None, Some("posts:read"), Ok(())),
+    ("a user's", None, Some("users:a"), Err(Reason::InsufficientPermissions)),
+    ("an inactive user's", None, None, Err(Reason::Disabled)),
 ];
 
 const FUTURE: &str = "2099-01-01T00:00:00Z";
@@ -139,6 +143,26 @@ fn make(caller: &Caller, organization: &str, body: &Value, changes: &[Change]) -
         };
     }
     text(&created, "value")
+}
+
+/// Makes the key of a user whose role allows less by now, and deactivates the membership if told so.
+fn make_of_user(caller: &Caller, organization: &str, role: &str, is_active: bool) -> String {
+    let edge = &caller.edge;
+    let post = |path: &str, body: &Value| edge.post(path, body).expect(201);
+    let put = |path: &str, body: &Value| edge.send("PUT", path, Some(body.to_string().as_bytes())).expect(200);
+    let _ = post("/authorization/roles", &json!({"slug": role, "name": role}));
+    let of_role = format!("/authorization/roles/{role}/permissions");
+    let _ = put(&of_role, &json!({"permissions": ["posts:read", "users:*"]}));
+    let user = text(&post("/user_management/users", &json!({"email": format!("{role}@example.com")})), "id");
+    let membership = json!({"user_id": user, "organization_id": organization, "role_slug": role});
+    let membership = text(&post("/user_management/organization_memberships", &membership), "id");
+    let key = json!({"name": "k", "organization_id": organization, "permissions": ["posts:read", "users:*"]});
+    let key = post(&format!("/user_management/users/{user}/api_keys"), &key);
+    let _ = put(&of_role, &json!({"permissions": ["posts:read"]}));
+    if !is_active {
+        let _ = put(&format!("/user_management/organization_memberships/{membership}/deactivate"), &json!({}));
+    }
+    text(&key, "value")
 }
 
 enum Change {
@@ -188,6 +212,8 @@ fn keys(caller: &Caller, stranger: &Caller) -> BTreeMap<&'static str, String> {
         ("limited to IPv6", make(json!({"name": "k", "ip_allow_list": ["::/0"]}), &[])),
         ("with a star", make(json!({"name": "k", "permissions": ["*"]}), &[])),
         ("ornate", make(ornate, &[])),
+        ("a user's", make_of_user(caller, &organization, "member-of-team", true)),
+        ("an inactive user's", make_of_user(caller, &organization, "member-no-more", false)),
         ("plain", plain),
     ]
     .into()
