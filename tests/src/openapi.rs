@@ -1,7 +1,7 @@
 //! Descriptions of an API in OpenAPI 3.1, and whether answers keep what they promise.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::Path,
     sync::{Mutex, PoisonError},
@@ -49,7 +49,8 @@ impl Document {
     /// If it is none.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let root: Value = yaml_serde::from_str(text).expect("a description in YAML or JSON");
+        let mut root: Value = yaml_serde::from_str(text).expect("a description in YAML or JSON");
+        require_once(&mut root);
         let operations = operations(&root);
         assert!(!operations.is_empty(), "the description has no paths");
         Self { root, operations, validators: Mutex::default() }
@@ -141,6 +142,19 @@ impl std::fmt::Display for Operation {
     }
 }
 
+/// Descriptions may require a property twice, which no schema may: the validator then misses it though it is there.
+fn require_once(value: &mut Value) {
+    if let Some(required) = value.get_mut("required").and_then(Value::as_array_mut) {
+        let mut seen = HashSet::new();
+        required.retain(|name| seen.insert(name.to_string()));
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(require_once),
+        Value::Array(items) => items.iter_mut().for_each(require_once),
+        _ => {}
+    }
+}
+
 fn operations(root: &Value) -> Vec<Operation> {
     let methods = ["get", "put", "post", "patch", "delete"];
     let paths = root["paths"].as_object().into_iter().flatten();
@@ -186,7 +200,7 @@ components:
       properties:
         made: { type: string, format: date-time }
         note: { type: [string, 'null'] }
-      required: [made, note]
+      required: [made, note, note]
 "#;
 
     fn answer(method: &str, path: &str, status: u16, body: &str) -> Exchange {

@@ -1,0 +1,173 @@
+// What a product does with WorkOS's client for Node, here against Latchkey. `cargo xtask test` runs it; by hand:
+//
+//     node tests/tests/sdks/node.mjs 11 http://127.0.0.1:8788 mk_…
+//
+// The first argument is the major version of the client, 8 or 11, of which package.json names one release each.
+
+import assert from "node:assert/strict";
+
+const [version, baseUrl, managementKey] = process.argv.slice(2);
+const sdk = await import(`workos-node-${version}`);
+const { hostname, port, protocol } = new URL(baseUrl);
+const connect = (key) => new sdk.WorkOS(key, { apiHostname: hostname, port: Number(port), https: protocol === "https:" });
+const workos = connect(managementKey);
+
+// What the two versions call differently.
+const isOld = version === "8";
+const keys = {
+  create: (options, request) => (isOld ? workos.organizations : workos.apiKeys).createOrganizationApiKey(options, request),
+  list: (options) => (isOld ? workos.organizations : workos.apiKeys).listOrganizationApiKeys(options),
+  validate: (value, client = workos) => client.apiKeys[isOld ? "validateApiKey" : "createValidation"]({ value }),
+  delete: (id) => workos.apiKeys.deleteApiKey(id),
+  // Neither has a method for it.
+  expire: async (id, body) => (await workos.post(`/api_keys/${id}/expire`, body)).data,
+};
+
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+const ids = (list) => list.map(({ id }) => id);
+
+async function fails(kind, call, more = {}) {
+  await assert.rejects(call, (error) => {
+    assert.equal(error.constructor.name, kind, error.message);
+    for (const [field, value] of Object.entries(more)) assert.deepEqual(error[field], value, field);
+    return true;
+  });
+}
+
+// The edge may hear of a new key a moment after its creation was answered; of a change of one, never later than that.
+async function untilValid(value) {
+  for (const deadline = Date.now() + 30_000; ; await new Promise((resume) => setTimeout(resume, 50))) {
+    const { apiKey } = await keys.validate(value);
+    if (apiKey) return apiKey;
+    assert.ok(Date.now() < deadline, "a new key is not accepted");
+  }
+}
+
+async function organizations() {
+  const created = await workos.organizations.createOrganization({
+    name: "Acme",
+    externalId: "acme-1",
+    metadata: { tier: "gold" },
+    domainData: [{ domain: "acme.com", state: "verified" }],
+  });
+  assert.equal(created.object, "organization");
+  assert.deepEqual([created.name, created.externalId, created.metadata], ["Acme", "acme-1", { tier: "gold" }]);
+  assert.deepEqual(created.domains.map(({ domain, state }) => [domain, state]), [["acme.com", "verified"]]);
+  assert.match(created.createdAt, MOMENT);
+  assert.deepEqual(await workos.organizations.getOrganization(created.id), created);
+  assert.deepEqual(await workos.organizations.getOrganizationByExternalId("acme-1"), created);
+
+  const updated = await workos.organizations.updateOrganization({ organization: created.id, name: "Acme, Inc." });
+  assert.deepEqual([updated.name, updated.externalId], ["Acme, Inc.", "acme-1"]);
+
+  await fails("NotFoundException", workos.organizations.getOrganization("org_01KF0JZ4G0000000000000000A"), {
+    code: "entity_not_found",
+  });
+  await fails("UnprocessableEntityException", workos.organizations.createOrganization({ name: "" }));
+  // They have no class of its own for 400.
+  await fails("GenericServerException", workos.organizations.createOrganization({ name: "Other", externalId: "acme-1" }), {
+    status: 400,
+    message: "Another organization has this external_id already.",
+  });
+  await fails("UnauthorizedException", connect("mk_wrong").organizations.getOrganization(created.id));
+
+  await workos.organizations.deleteOrganization(created.id);
+  await fails("NotFoundException", workos.organizations.getOrganization(created.id));
+}
+
+async function lists() {
+  // More than the 100 that one page of automatic paging holds.
+  const made = [];
+  for (let ten = 0; ten < 11; ten++) {
+    const some = Array.from({ length: 10 }, (_, one) => workos.organizations.createOrganization({ name: `No. ${ten}${one}` }));
+    made.push(...(await Promise.all(some)));
+  }
+  const newestFirst = ids(made).sort().reverse();
+
+  const everything = await workos.organizations.listOrganizations();
+  assert.deepEqual(ids(everything.data), newestFirst.slice(0, 10));
+  assert.deepEqual(ids(await everything.autoPagination()), newestFirst);
+
+  const page = (options) => workos.organizations.listOrganizations({ limit: 3, ...options });
+  const first = await page({ order: "asc" });
+  assert.deepEqual(ids(first.data), newestFirst.slice(-3).reverse());
+  assert.deepEqual(first.listMetadata, { before: null, after: first.data[2].id });
+  const second = await page({ order: "asc", after: first.listMetadata.after });
+  assert.deepEqual(ids(second.data), newestFirst.slice(-6, -3).reverse());
+  const back = await page({ order: "asc", before: second.listMetadata.before });
+  assert.deepEqual(ids(back.data), ids(first.data));
+  // An explicit limit is the one page that was asked for.
+  assert.equal((await first.autoPagination()).length, 3);
+
+  const named = await workos.organizations.createOrganization({ name: "Zenith", domainData: [{ domain: "zenith.org", state: "pending" }] });
+  assert.deepEqual(ids((await workos.organizations.listOrganizations({ domains: ["zenith.org", "zenith.net"] })).data), [named.id]);
+  if (!isOld) assert.deepEqual(ids((await workos.organizations.listOrganizations({ search: "zEnI" })).data), [named.id]);
+  await fails("UnprocessableEntityException", page({ limit: 101 }));
+}
+
+async function permissions() {
+  const { authorization } = workos;
+  const created = await authorization.createPermission({ slug: "posts:read", name: "Read posts", description: "All of them" });
+  assert.deepEqual([created.slug, created.description, created.system], ["posts:read", "All of them", false]);
+  await authorization.createPermission({ slug: "posts:write", name: "Write posts" });
+  assert.deepEqual(await authorization.getPermission("posts:read"), created);
+  const list = await authorization.listPermissions({ order: "asc" });
+  assert.deepEqual(list.data.map(({ slug }) => slug), ["posts:read", "posts:write"]);
+
+  const updated = await authorization.updatePermission("posts:write", { name: "Write and edit posts" });
+  assert.equal(updated.name, "Write and edit posts");
+
+  const repeated = authorization.createPermission({ slug: "posts:read", name: "Again" });
+  await fails("ConflictException", repeated);
+  await fails("UnprocessableEntityException", authorization.createPermission({ slug: "Posts!", name: "No slug" }));
+  await fails("NotFoundException", authorization.getPermission("posts:none"));
+
+  await authorization.createPermission({ slug: "short:lived", name: "Short-lived" });
+  await authorization.deletePermission("short:lived");
+  await fails("NotFoundException", authorization.deletePermission("short:lived"));
+}
+
+async function organizationKeys() {
+  const organization = await workos.organizations.createOrganization({ name: "Has keys" });
+  const of = { organizationId: organization.id };
+  const { value, ...created } = await keys.create({ ...of, name: "Production", permissions: ["posts:read", "posts:write"] });
+  assert.deepEqual(created.owner, { type: "organization", id: organization.id });
+  assert.deepEqual([created.name, created.permissions, created.lastUsedAt], ["Production", ["posts:read", "posts:write"], null]);
+  assert.ok(created.obfuscatedValue.endsWith(value.slice(-4)));
+
+  const valid = await untilValid(value);
+  assert.deepEqual([valid.id, valid.permissions, valid.owner], [created.id, created.permissions, created.owner]);
+  assert.deepEqual(await keys.validate("garbage"), { apiKey: null });
+  await fails("UnauthorizedException", keys.validate(value, connect("mk_wrong")));
+  await fails("UnprocessableEntityException", keys.validate(undefined));
+
+  for (let n = 0; n < 4; n++) await keys.create({ ...of, name: `No. ${n}` });
+  const list = await keys.list(of);
+  assert.equal(list.data.length, 5);
+  assert.equal((await list.autoPagination()).length, 5);
+  const page = await keys.list({ ...of, limit: 2, order: "asc" });
+  assert.equal(page.data[0].id, created.id);
+  assert.equal((await keys.list({ ...of, limit: 2, order: "asc", after: page.listMetadata.after })).data.length, 2);
+  await fails("NotFoundException", keys.list({ organizationId: "org_01KF0JZ4G0000000000000000A" }));
+  await fails("NotFoundException", keys.create({ organizationId: "org_01KF0JZ4G0000000000000000A", name: "Nobody's" }));
+  await fails("UnprocessableEntityException", keys.create({ ...of, name: "Unknown permission", permissions: ["posts:none"] }));
+
+  const expiring = await keys.expire(created.id, { expires_at: "2130-01-01T00:00:00.000Z" });
+  assert.equal(expiring.expires_at, "2130-01-01T00:00:00.000Z");
+  assert.equal((await keys.expire(created.id, { expires_at: null })).expires_at, null);
+  assert.ok((await keys.validate(value)).apiKey);
+  await keys.expire(created.id, {});
+  assert.equal((await keys.validate(value)).apiKey, null, "refused at the next call");
+  await fails("ConflictException", keys.expire(created.id, {}));
+
+  const lost = await keys.create({ ...of, name: "Lost" });
+  await untilValid(lost.value);
+  await keys.delete(lost.id);
+  assert.equal((await keys.validate(lost.value)).apiKey, null, "refused at the next call");
+  await fails("NotFoundException", keys.delete(lost.id));
+}
+
+for (const part of [lists, organizations, permissions, organizationKeys]) {
+  await part();
+  console.log(`${part.name}: as expected`);
+}
