@@ -77,3 +77,12 @@ fn node_8() {
 fn node_11() {
     node("11");
 }
+
+#[test]
+fn python() {
+    let Some(python) = parts::python() else { return };
+    run("the client for Python", |url, key| {
+        let mut command = Command::new(&python);
+        run_to_its_end("python.py", command.arg(script("python.py")).args([url, key]));
+    });
+}
