@@ -22,7 +22,7 @@ pub struct Document {
 }
 
 /// One method of one path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug)]
 pub struct Operation {
     /// The path, with `{}` for what differs from call to call, whatever the description calls that.
     pub path: String,
@@ -111,10 +111,8 @@ impl Document {
     fn mistakes_of_json(&self, schema: &str, body: &Value) -> Option<String> {
         let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
         let validator = validators.entry(schema.to_owned()).or_insert_with(|| self.validator(schema));
-        let mistakes: Vec<String> = validator
-            .iter_errors(body)
-            .map(|mistake| format!("at `{}`: {mistake}", mistake.instance_path()))
-            .collect();
+        let mistakes: Vec<String> =
+            validator.iter_errors(body).map(|mistake| format!("at `{}`: {mistake}", mistake.instance_path())).collect();
         (!mistakes.is_empty()).then(|| mistakes.join("; "))
     }
 
@@ -161,7 +159,11 @@ fn operations(root: &Value) -> Vec<Operation> {
     let operations = paths.flat_map(|(path, item)| {
         let described = methods.into_iter().filter(|method| item.get(*method).is_some());
         described.map(|method| Operation {
-            path: path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect::<Vec<_>>().join("/"),
+            path: path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "{}" } else { part })
+                .collect::<Vec<_>>()
+                .join("/"),
             method: method.to_uppercase(),
             pointer: format!("/paths/{}/{method}", path.replace('~', "~0").replace('/', "~1")),
         })
@@ -220,7 +222,11 @@ components:
             ("GET", "/others/1", 418, "{}"),
             ("PATCH", "/things/1", 200, "{}"),
         ] {
-            assert_eq!(document.complaint(&answer(method, path, status, body), &[429]), None, "{method} {path} {status}");
+            assert_eq!(
+                document.complaint(&answer(method, path, status, body), &[429]),
+                None,
+                "{method} {path} {status}"
+            );
         }
     }
 

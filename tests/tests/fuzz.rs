@@ -4,6 +4,8 @@
 //! schemathesis makes them up from the description that the server itself gives. It starts from the same number each time,
 //! so what it found once it finds again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 use std::{process::Command, time::Duration};
 
 use tests::{database::Database, latchkey::Latchkey, parts, process::Process};
@@ -21,7 +23,7 @@ fn fuzz(database: &Database) {
     let server = latchkey.serve();
 
     // What it remembers for the next time goes where there will be none.
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(python);
     command.current_dir(folder.path()).args(["-m", "schemathesis.cli", "run"]);
     command.arg(format!("{}/openapi.json", server.url));

@@ -89,7 +89,9 @@ impl Parts {
             parts.left_out.push(format!("everything on Postgres: {}", postgres::ADVICE));
         }
         let python = python::missing()?;
-        parts.left_out.extend(python.as_ref().map(|missing| format!("the fuzzer, and the client for Python: {missing}")));
+        parts
+            .left_out
+            .extend(python.as_ref().map(|missing| format!("the fuzzer, and the client for Python: {missing}")));
         let must_be_complete = env::var("CI").is_ok_and(|value| value == "true");
         if must_be_complete && !parts.left_out.is_empty() {
             bail!("under CI=true nothing may be left out, but this would be: {}", parts.left_out.join("; "));

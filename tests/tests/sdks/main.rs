@@ -4,9 +4,11 @@
 //! Each library has a program here that does what a product does with it. What they were answered is compared with our own
 //! description of the API, and with WorkOS's if the environment variable `WORKOS_OPENAPI` names it.
 
-#![expect(clippy::panic, reason = "a test that cannot go on must stop")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
-use std::{path::Path, process::Command, time::Duration};
+mod rust;
+
+use std::{collections::HashSet, path::PathBuf, process::Command, time::Duration};
 
 use tests::{
     openapi::Document,
@@ -22,30 +24,61 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Statuses that any call can meet, which WorkOS's description does not repeat for each.
 const ANYWHERE: [u16; 8] = [400, 401, 403, 408, 413, 429, 500, 503];
 
-/// Runs a program against a system that is up, with a base URL and a management key, and looks at what it was answered.
-fn run(name: &str, program: impl FnOnce(&str, &str)) {
-    let Some(stack) = Stack::shared() else { return };
-    let caller = stack.caller();
-    eventually(CONVERGENCE, "the edge knows the management key", || match caller.edge.validate("garbage").status {
-        200 => Ok(()),
-        status => Err(status),
-    });
-    let recorder = Recorder::before(&stack.edge.url);
-    program(&recorder.url, &caller.tenant.management_key);
-    look_at(name, &recorder.exchanges());
+/// One of the libraries.
+struct Library {
+    name: &'static str,
+    /// Whether it puts an `Idempotency-Key` into each POST of its own accord.
+    sends_idempotency_keys: bool,
+    /// The operations that it has no way to call, though we serve them and WorkOS describes them.
+    lacks: &'static [&'static str],
 }
 
-fn look_at(name: &str, exchanges: &[Exchange]) {
-    let ours = Document::read(&parts::workspace().join("control-plane/openapi.json"));
-    let undescribed: Vec<&Exchange> =
-        exchanges.iter().filter(|one| ours.operation(&one.method, &one.path).is_none()).collect();
-    assert!(undescribed.is_empty(), "{name} calls what we do not describe: {undescribed:#?}");
-    let mut complaints: Vec<String> = exchanges.iter().filter_map(|one| ours.complaint(one, &[])).collect();
-    if let Some(file) = parts::workos_openapi() {
-        let theirs = Document::read(&file);
-        complaints.extend(exchanges.iter().filter_map(|one| theirs.complaint(one, &ANYWHERE)));
+impl Library {
+    /// Runs a program that uses it, with a base URL and a management key, and looks at what it was answered.
+    fn run(&self, program: impl FnOnce(&str, &str)) {
+        let Some(stack) = Stack::shared() else { return };
+        let caller = stack.caller();
+        eventually(CONVERGENCE, "the edge knows the management key", || match caller.edge.validate("garbage").status {
+            200 => Ok(()),
+            status => Err(status),
+        });
+        let recorder = Recorder::before(&stack.edge.url);
+        program(&recorder.url, &caller.tenant.management_key);
+        self.look_at(&recorder.exchanges());
     }
-    assert!(complaints.is_empty(), "{name} was answered what is described otherwise:\n{}", complaints.join("\n"));
+
+    fn look_at(&self, exchanges: &[Exchange]) {
+        let name = self.name;
+        let ours = Document::read(&parts::workspace().join("control-plane/openapi.json"));
+        let without_key = exchanges
+            .iter()
+            .find(|one| self.sends_idempotency_keys && one.method == "POST" && !one.has_idempotency_key);
+        assert!(without_key.is_none(), "{name} sent no Idempotency-Key: {without_key:?}");
+        let undescribed = exchanges.iter().find(|one| ours.operation(&one.method, &one.path).is_none());
+        assert!(undescribed.is_none(), "{name} calls what we do not describe: {undescribed:?}");
+        let mut complaints: Vec<String> = exchanges.iter().filter_map(|one| ours.complaint(one, &[])).collect();
+        if let Some(file) = parts::workos_openapi() {
+            let theirs = Document::read(&file);
+            complaints.extend(exchanges.iter().filter_map(|one| theirs.complaint(one, &ANYWHERE)));
+            complaints.extend(self.uncalled(&ours, &theirs, exchanges));
+        }
+        assert!(complaints.is_empty(), "{name}, {} complaints:\n{}", complaints.len(), complaints.join("\n"));
+    }
+
+    /// What we serve of WorkOS's API, and the program never called with success.
+    fn uncalled(&self, ours: &Document, theirs: &Document, exchanges: &[Exchange]) -> Vec<String> {
+        let names = |document: &Document| document.operations().iter().map(ToString::to_string).collect::<HashSet<_>>();
+        let succeeded = exchanges.iter().filter(|one| one.status < 400);
+        let called: HashSet<String> =
+            succeeded.filter_map(|one| theirs.operation(&one.method, &one.path)).map(ToString::to_string).collect();
+        let common = names(ours).intersection(&names(theirs)).cloned().collect::<Vec<_>>();
+        let uncalled = common.into_iter().filter(|operation| called.contains(operation) == self.lacks(operation));
+        uncalled.map(|operation| format!("{operation} is not called, or is said to be lacking")).collect()
+    }
+
+    fn lacks(&self, operation: &str) -> bool {
+        self.lacks.contains(&operation)
+    }
 }
 
 /// Runs a program to its end, which must be a good one.
@@ -56,13 +89,13 @@ fn run_to_its_end(name: &str, command: &mut Command) {
     println!("{}", process.stdout());
 }
 
-fn script(file: &str) -> std::path::PathBuf {
-    Path::new(&parts::workspace()).join("tests/tests/sdks").join(file)
+fn script(file: &str) -> PathBuf {
+    parts::workspace().join("tests/tests/sdks").join(file)
 }
 
-fn node(version: &str) {
+fn node(version: &str, library: &Library) {
     let Some(programs) = parts::node_programs() else { return };
-    run(&format!("the client for Node, version {version}"), |url, key| {
+    library.run(|url, key| {
         let mut command = Command::new(programs.join("node"));
         run_to_its_end("node.mjs", command.arg(script("node.mjs")).args([version, url, key]));
     });
@@ -70,19 +103,27 @@ fn node(version: &str) {
 
 #[test]
 fn node_8() {
-    node("8");
+    node("8", &Library { name: "@workos-inc/node 8", sends_idempotency_keys: false, lacks: &[] });
 }
 
 #[test]
 fn node_11() {
-    node("11");
+    node("11", &Library { name: "@workos-inc/node 11", sends_idempotency_keys: true, lacks: &[] });
 }
 
 #[test]
 fn python() {
     let Some(python) = parts::python() else { return };
-    run("the client for Python", |url, key| {
+    Library { name: "workos for Python", sends_idempotency_keys: true, lacks: &[] }.run(|url, key| {
         let mut command = Command::new(&python);
         run_to_its_end("python.py", command.arg(script("python.py")).args([url, key]));
+    });
+}
+
+#[test]
+fn rust() {
+    Library { name: "workos for Rust", sends_idempotency_keys: false, lacks: &[] }.run(|url, key| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(rust::run(url, key)).unwrap();
     });
 }
