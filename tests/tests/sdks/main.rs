@@ -8,7 +8,7 @@
 
 mod rust;
 
-use std::{collections::HashSet, path::PathBuf, process::Command, time::Duration};
+use std::{collections::HashSet, fs, path::PathBuf, process::Command, time::Duration};
 
 use tests::{
     openapi::Document,
@@ -126,4 +126,32 @@ fn rust() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(rust::run(url, key)).unwrap();
     });
+}
+
+/// The endpoints of `docs/WORKOS-COMPATIBILITY.md`, and whether it says that they are served.
+fn endpoints_of_the_documentation() -> Vec<(String, bool)> {
+    let text = fs::read_to_string(parts::workspace().join("docs/WORKOS-COMPATIBILITY.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | `"));
+    let endpoints = rows.filter_map(|(method, rest)| {
+        let (path, served) = rest.split_once("` | ")?;
+        let path = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect::<Vec<_>>();
+        Some((format!("{method} {}", path.join("/")), served == "yes"))
+    });
+    endpoints.collect()
+}
+
+#[test]
+fn the_documentation_says_which_endpoints_are_served() {
+    let ours = Document::read(&parts::workspace().join("control-plane/openapi.json"));
+    let endpoints = endpoints_of_the_documentation();
+    assert!(endpoints.len() > 20, "{endpoints:?}");
+    for (endpoint, served) in &endpoints {
+        let described = ours.operations().iter().any(|operation| operation.to_string() == *endpoint);
+        assert_eq!(described, *served, "{endpoint}");
+    }
+    let Some(file) = parts::workos_openapi() else { return };
+    for operation in Document::read(&file).operations() {
+        let operation = operation.to_string();
+        assert!(endpoints.iter().any(|(endpoint, _)| *endpoint == operation), "{operation} is not in the table");
+    }
 }

@@ -167,6 +167,108 @@ async function organizationKeys() {
   await fails("NotFoundException", keys.delete(lost.id));
 }
 
+async function roles() {
+  const { authorization } = workos;
+  const created = await authorization.createEnvironmentRole({ slug: "editor", name: "Editor", description: "Edits posts" });
+  assert.deepEqual([created.slug, created.type, created.permissions], ["editor", "EnvironmentRole", []]);
+  assert.deepEqual(await authorization.getEnvironmentRole("editor"), created);
+  assert.ok((await authorization.listEnvironmentRoles()).data.some(({ id }) => id === created.id));
+  assert.equal((await authorization.updateEnvironmentRole("editor", { name: "Editor in chief" })).name, "Editor in chief");
+  const set = await authorization.setEnvironmentRolePermissions("editor", { permissions: ["posts:read"] });
+  assert.deepEqual(set.permissions, ["posts:read"]);
+  const added = await authorization.addEnvironmentRolePermission("editor", { permissionSlug: "posts:write" });
+  assert.deepEqual(added.permissions.sort(), ["posts:read", "posts:write"]);
+  await fails("ConflictException", authorization.createEnvironmentRole({ slug: "editor", name: "Again" }));
+  await fails("NotFoundException", authorization.getEnvironmentRole("nobody"));
+  await fails("UnprocessableEntityException", authorization.createEnvironmentRole({ slug: "Bad slug!", name: "Bad" }));
+
+  const { id } = await workos.organizations.createOrganization({ name: "Has roles" });
+  const own = await authorization.createOrganizationRole(id, { slug: "org-billing", name: "Billing" });
+  assert.deepEqual([own.slug, own.type, own.permissions], ["org-billing", "OrganizationRole", []]);
+  assert.equal((await authorization.getOrganizationRole(id, "org-billing")).id, own.id);
+  const slugs = (await authorization.listOrganizationRoles(id)).data.map(({ slug }) => slug);
+  assert.ok(slugs.includes("editor") && slugs.includes("org-billing"), "those of the environment too");
+  const renamed = await authorization.updateOrganizationRole(id, "org-billing", { name: "Billing and tax" });
+  assert.equal(renamed.name, "Billing and tax");
+  await authorization.setOrganizationRolePermissions(id, "org-billing", { permissions: ["posts:read"] });
+  await authorization.addOrganizationRolePermission(id, "org-billing", { permissionSlug: "posts:write" });
+  await authorization.removeOrganizationRolePermission(id, "org-billing", { permissionSlug: "posts:read" });
+  assert.deepEqual((await authorization.getOrganizationRole(id, "org-billing")).permissions, ["posts:write"]);
+  await fails("ConflictException", authorization.createOrganizationRole(id, { slug: "org-billing", name: "Again" }));
+  await authorization.deleteOrganizationRole(id, "org-billing");
+  await fails("NotFoundException", authorization.deleteOrganizationRole(id, "org-billing"));
+}
+
+async function users() {
+  const { userManagement } = workos;
+  const email = "marcelina@example.com";
+  const created = await userManagement.createUser({ email, firstName: "Marcelina", externalId: "u-1", metadata: { team: "blue" } });
+  assert.deepEqual([created.email, created.firstName, created.lastName], [email, "Marcelina", null]);
+  assert.deepEqual([created.externalId, created.metadata, created.emailVerified], ["u-1", { team: "blue" }, false]);
+  assert.deepEqual(await userManagement.getUser(created.id), created);
+  assert.deepEqual(await userManagement.getUserByExternalId("u-1"), created);
+  const updated = await userManagement.updateUser({ userId: created.id, lastName: "Davis" });
+  assert.deepEqual([updated.firstName, updated.lastName], ["Marcelina", "Davis"]);
+
+  const other = await userManagement.createUser({ email: "other@example.com" });
+  assert.deepEqual(ids((await userManagement.listUsers({ email })).data), [created.id]);
+  assert.deepEqual(ids(await (await userManagement.listUsers({ order: "asc" })).autoPagination()), [created.id, other.id]);
+  await fails("GenericServerException", userManagement.createUser({ email }), { status: 400 });
+  await fails("UnprocessableEntityException", userManagement.createUser({ email: "no address" }));
+  await userManagement.deleteUser(other.id);
+  await fails("NotFoundException", userManagement.getUser(other.id));
+}
+
+async function memberships() {
+  const { userManagement } = workos;
+  const { id: organizationId } = await workos.organizations.createOrganization({ name: "Has members" });
+  const { id: userId } = await userManagement.getUserByExternalId("u-1");
+  const created = await userManagement.createOrganizationMembership({ organizationId, userId, roleSlug: "editor" });
+  assert.deepEqual([created.userId, created.organizationId], [userId, organizationId]);
+  assert.deepEqual([created.status, created.role.slug], ["active", "editor"]);
+  assert.equal((await userManagement.getOrganizationMembership(created.id)).organizationName, "Has members");
+  assert.deepEqual(ids((await userManagement.listOrganizationMemberships({ organizationId })).data), [created.id]);
+  assert.deepEqual(ids((await userManagement.listOrganizationMemberships({ userId, statuses: ["active"] })).data), [created.id]);
+  assert.deepEqual(ids((await userManagement.listUsers({ organizationId })).data), [userId]);
+
+  const inactive = await userManagement.deactivateOrganizationMembership(created.id);
+  assert.equal(inactive.status, "inactive");
+  assert.equal((await userManagement.reactivateOrganizationMembership(created.id)).status, "active");
+  const { id } = await userManagement.createOrganizationMembership({
+    organizationId: (await workos.organizations.createOrganization({ name: "Another" })).id,
+    userId,
+  });
+  assert.equal((await userManagement.updateOrganizationMembership(id, { roleSlug: "editor" })).role.slug, "editor");
+  await userManagement.deleteOrganizationMembership(id);
+  await fails("NotFoundException", userManagement.getOrganizationMembership(id));
+}
+
+async function userKeys() {
+  const { userManagement } = workos;
+  const { id: userId } = await userManagement.getUserByExternalId("u-1");
+  const [membership] = (await userManagement.listOrganizationMemberships({ userId })).data;
+  const { organizationId } = membership;
+  const { value, ...created } = await userManagement.createUserApiKey(userId, {
+    organizationId,
+    name: "Marcelina's",
+    permissions: ["posts:read", "posts:write"],
+    expiresAt: new Date("2130-01-01T00:00:00Z"),
+  });
+  assert.deepEqual(created.owner, { type: "user", id: userId, organizationId });
+  assert.deepEqual(created.permissions.sort(), ["posts:read", "posts:write"]);
+  assert.equal((await untilValid(value)).owner.id, userId);
+  assert.deepEqual(ids((await userManagement.listUserApiKeys(userId)).data), [created.id]);
+  assert.deepEqual(ids(await (await userManagement.listUserApiKeys(userId, { organizationId })).autoPagination()), [created.id]);
+  const elsewhere = { organizationId: (await workos.organizations.createOrganization({ name: "No member" })).id, name: "No" };
+  await assert.rejects(userManagement.createUserApiKey(userId, elsewhere), "without a membership there is no key");
+
+  // A key is worth no more than the role of its user, and nothing without the membership.
+  await workos.authorization.setEnvironmentRolePermissions("editor", { permissions: ["posts:read"] });
+  assert.deepEqual((await keys.validate(value)).apiKey.permissions, ["posts:read"], "at the next call");
+  await userManagement.deactivateOrganizationMembership(membership.id);
+  assert.equal((await keys.validate(value)).apiKey, null, "refused at the next call");
+}
+
 for (const part of [lists, organizations, permissions, organizationKeys]) {
   await part();
   console.log(`${part.name}: as expected`);

@@ -8,6 +8,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import workos
+from workos.organization_membership import RoleSingle
 from workos.organizations.models import OrganizationDomainData
 
 base_url, management_key = sys.argv[1:]
@@ -176,6 +177,110 @@ def organization_keys():
     assert validate(lost.value) is None, "refused at the next call"
     with fails(workos.NotFoundError):
         keys.delete_api_key(lost.id)
+
+
+def roles():
+    authorization = client.authorization
+    created = authorization.create_environment_role(slug="editor", name="Editor", description="Edits posts")
+    assert (created.slug, created.type, created.permissions) == ("editor", "EnvironmentRole", [])
+    assert authorization.get_environment_role("editor").id == created.id
+    assert created.id in ids(authorization.list_environment_roles().data)
+    assert authorization.update_environment_role("editor", description=None).description is None
+    assert authorization.set_environment_role_permissions("editor", permissions=["posts:read"]).permissions == ["posts:read"]
+    added = authorization.add_environment_role_permission("editor", body_slug="posts:write")
+    assert sorted(added.permissions) == ["posts:read", "posts:write"]
+    with fails(workos.ConflictError):
+        authorization.create_environment_role(slug="editor", name="Again")
+    with fails(workos.NotFoundError):
+        authorization.get_environment_role("nobody")
+    with fails(workos.UnprocessableEntityError):
+        authorization.create_environment_role(slug="Bad slug!", name="Bad")
+
+    organization = client.organizations.create_organization(name="Has roles").id
+    own = authorization.create_organization_role(organization, slug="org-billing", name="Billing")
+    assert (own.slug, own.type, own.permissions) == ("org-billing", "OrganizationRole", [])
+    assert authorization.get_organization_role(organization, "org-billing").id == own.id
+    slugs = [role.slug for role in authorization.list_organization_roles(organization).data]
+    assert "editor" in slugs and "org-billing" in slugs, "those of the environment too"
+    assert authorization.update_organization_role(organization, "org-billing", name="Billing and tax").name == "Billing and tax"
+    authorization.set_organization_role_permissions(organization, "org-billing", permissions=["posts:read"])
+    authorization.add_organization_role_permission(organization, "org-billing", body_slug="posts:write")
+    authorization.remove_organization_role_permission(organization, "org-billing", "posts:read")
+    assert authorization.get_organization_role(organization, "org-billing").permissions == ["posts:write"]
+    with fails(workos.ConflictError):
+        authorization.create_organization_role(organization, slug="org-billing", name="Again")
+    authorization.delete_organization_role(organization, "org-billing")
+    with fails(workos.NotFoundError):
+        authorization.delete_organization_role(organization, "org-billing")
+
+
+def users():
+    api = client.user_management
+    email = "marcelina@example.com"
+    created = api.create_user(email=email, first_name="Marcelina", external_id="u-1", metadata={"team": "blue"})
+    assert (created.email, created.first_name, created.last_name) == (email, "Marcelina", None)
+    assert (created.external_id, created.metadata, created.email_verified) == ("u-1", {"team": "blue"}, False)
+    assert api.get_user(created.id).email == email
+    assert api.get_user_by_external_id("u-1").id == created.id
+    updated = api.update_user(created.id, last_name="Davis", metadata=None)
+    assert (updated.first_name, updated.last_name, updated.metadata) == ("Marcelina", "Davis", {})
+
+    other = api.create_user(email="other@example.com")
+    assert ids(api.list_users(email=email).data) == [created.id]
+    assert ids(api.list_users(order="asc", limit=1).auto_paging_iter()) == [created.id, other.id]
+    with fails(workos.BadRequestError):
+        api.create_user(email=email)
+    with fails(workos.UnprocessableEntityError):
+        api.create_user(email="no address")
+    api.delete_user(other.id)
+    with fails(workos.NotFoundError):
+        api.get_user(other.id)
+
+
+def memberships():
+    api = client.organization_membership
+    organization = client.organizations.create_organization(name="Has members").id
+    user = client.user_management.get_user_by_external_id("u-1").id
+    editor = RoleSingle(role_slug="editor")
+    created = api.create_organization_membership(user_id=user, organization_id=organization, role=editor)
+    assert (created.user_id, created.organization_id) == (user, organization)
+    assert (created.status, created.role.slug) == ("active", "editor")
+    assert api.get_organization_membership(created.id).user.id == user
+    assert ids(api.list_organization_memberships(organization_id=organization).data) == [created.id]
+    assert ids(api.list_organization_memberships(user_id=user, statuses=["active"]).data) == [created.id]
+    assert ids(client.user_management.list_users(organization_id=organization).data) == [user]
+
+    assert api.deactivate_organization_membership(created.id).status == "inactive"
+    assert api.reactivate_organization_membership(created.id).status == "active"
+    another = client.organizations.create_organization(name="Another").id
+    second = api.create_organization_membership(user_id=user, organization_id=another)
+    assert api.update_organization_membership(second.id, role=editor).role.slug == "editor"
+    api.delete_organization_membership(second.id)
+    with fails(workos.NotFoundError):
+        api.get_organization_membership(second.id)
+
+
+def user_keys():
+    api = client.user_management
+    user = api.get_user_by_external_id("u-1").id
+    [membership] = client.organization_membership.list_organization_memberships(user_id=user).data
+    organization = membership.organization_id
+    created = api.create_user_api_key(
+        user, name="Marcelina's", organization_id=organization, permissions=["posts:read", "posts:write"]
+    )
+    assert (created.owner.type, created.owner.id, created.owner.organization_id) == ("user", user, organization)
+    assert until_valid(created.value).owner.id == user
+    assert ids(api.list_user_api_keys(user).data) == [created.id]
+    assert ids(api.list_user_api_keys(user, organization_id=organization, limit=1).auto_paging_iter()) == [created.id]
+    elsewhere = client.organizations.create_organization(name="No member").id
+    with fails(workos.BadRequestError):
+        api.create_user_api_key(user, name="No", organization_id=elsewhere)
+
+    # A key is worth no more than the role of its user, and nothing without the membership.
+    client.authorization.set_environment_role_permissions("editor", permissions=["posts:read"])
+    assert validate(created.value).permissions == ["posts:read"], "at the next call"
+    client.organization_membership.deactivate_organization_membership(membership.id)
+    assert validate(created.value) is None, "refused at the next call"
 
 
 for part in [lists, organizations, permissions, organization_keys]:

@@ -1,5 +1,7 @@
 //! What a product does with WorkOS's client for Rust, here against Latchkey.
 
+mod members;
+
 use std::{fmt::Display, time::Duration};
 
 use futures::TryStreamExt;
@@ -25,7 +27,11 @@ pub async fn run(base_url: &str, management_key: &str) -> Result<(), Error> {
     lists(&client).await?;
     organizations(&client, &stranger).await?;
     permissions(&client).await?;
-    organization_keys(&client, &stranger).await
+    organization_keys(&client, &stranger).await?;
+    members::roles(&client).await?;
+    members::users(&client).await?;
+    members::memberships(&client).await?;
+    members::user_keys(&client).await
 }
 
 /// A body of a request. The structs have many fields that are mostly left out.
@@ -46,7 +52,7 @@ fn assert_refused<T>(result: Result<T, Error>, status: u16, code: impl Display) 
     assert_eq!(refusal(result), (status, code.to_string()));
 }
 
-async fn create(client: &Client, fields: Value) -> Result<workos::Organization, Error> {
+async fn create_organization(client: &Client, fields: Value) -> Result<workos::Organization, Error> {
     client.organizations().create_organization(CreateOrganizationParams::new(body(fields))).await
 }
 
@@ -72,7 +78,7 @@ async fn organizations(client: &Client, stranger: &Client) -> Result<(), Error> 
         "name": "Acme", "external_id": "acme-1", "metadata": {"tier": "gold"},
         "domain_data": [{"domain": "acme.com", "state": "verified"}],
     });
-    let created = create(client, fields.clone()).await?;
+    let created = create_organization(client, fields.clone()).await?;
     assert_eq!((created.name.as_str(), created.external_id.as_deref()), ("Acme", Some("acme-1")));
     assert_eq!((created.domains[0].domain.as_str(), created.metadata["tier"].as_str()), ("acme.com", "gold"));
     let api = client.organizations();
@@ -84,8 +90,8 @@ async fn organizations(client: &Client, stranger: &Client) -> Result<(), Error> 
     assert_eq!((updated.name.as_str(), updated.external_id.as_deref()), ("Acme, Inc.", Some("acme-1")));
 
     assert_refused(api.get_organization(NOBODY).await, 404, "entity_not_found");
-    assert_refused(create(client, json!({"name": ""})).await, 422, "unprocessable_entity");
-    assert_refused(create(client, fields).await, 400, "external_id_already_used");
+    assert_refused(create_organization(client, json!({"name": ""})).await, 422, "unprocessable_entity");
+    assert_refused(create_organization(client, fields).await, 400, "external_id_already_used");
     let refused = stranger.organizations().get_organization(&created.id).await;
     assert!(refused.is_err_and(|error| error.is_unauthorized()));
 
@@ -97,7 +103,7 @@ async fn organizations(client: &Client, stranger: &Client) -> Result<(), Error> 
 async fn lists(client: &Client) -> Result<(), Error> {
     let mut newest_first = vec![];
     for n in 0..12 {
-        newest_first.push(create(client, json!({"name": format!("No. {n}")})).await?.id);
+        newest_first.push(create_organization(client, json!({"name": format!("No. {n}")})).await?.id);
     }
     newest_first.sort_by(|a, b| b.cmp(a));
     let oldest_first: Vec<String> = newest_first.iter().rev().cloned().collect();
@@ -122,7 +128,7 @@ async fn lists(client: &Client) -> Result<(), Error> {
     assert_eq!(ids(api.list_organizations(normal).await?), newest_first[..5]);
 
     let domain = json!([{"domain": "zenith.org", "state": "pending"}]);
-    let named = create(client, json!({"name": "Zenith", "domain_data": domain})).await?.id;
+    let named = create_organization(client, json!({"name": "Zenith", "domain_data": domain})).await?.id;
     let domains = Some(vec!["zenith.org".to_owned(), "zenith.net".to_owned()]);
     let by_domain = ListOrganizationsParams { domains, ..ListOrganizationsParams::default() };
     assert_eq!(ids(api.list_organizations(by_domain).await?), [named.clone()]);
@@ -162,7 +168,7 @@ async fn permissions(client: &Client) -> Result<(), Error> {
 }
 
 async fn organization_keys(client: &Client, stranger: &Client) -> Result<(), Error> {
-    let organization = create(client, json!({"name": "Has keys"})).await?.id;
+    let organization = create_organization(client, json!({"name": "Has keys"})).await?.id;
     let api = client.api_keys();
     let create = |organization: String, fields: Value| {
         let params = CreateOrganizationApiKeyParams::new(body(fields));
