@@ -2,8 +2,9 @@
 
 use shared::{
     digest::Digest,
-    id::{EnvironmentId, ManagementKeyId},
+    id::{EnvironmentId, ManagementKeyId, RoleId},
     key::{self, KeyText, Prefix},
+    record::Version,
     scope::{self, Scope},
 };
 
@@ -15,12 +16,13 @@ use crate::{
         environments::{self, Environment},
         management_keys::{self, NewManagementKey},
         outbox,
+        roles::{self, Role},
     },
 };
 
 /// Adds an environment.
 pub async fn create_environment(
-    conn: Conn<'_>,
+    mut conn: Conn<'_>,
     name: &str,
     key_prefix: Prefix,
     clock: &Clock,
@@ -36,8 +38,29 @@ pub async fn create_environment(
         created_at: now,
         updated_at: now,
     };
-    environments::insert(conn, &environment).await?;
+    environments::insert(conn.reborrow(), &environment).await?;
+    roles::insert(conn, &default_role(&environment)).await?;
     Ok(environment)
+}
+
+/// What a user is in an organization unless something else is said.
+pub const DEFAULT_ROLE: &str = "member";
+
+/// Each environment has this role from the beginning. It allows nothing until somebody says what it allows.
+fn default_role(environment: &Environment) -> Role {
+    Role {
+        id: RoleId::generate(environment.created_at, &mut OsEntropy),
+        environment_id: environment.id.clone(),
+        organization_id: None,
+        slug: DEFAULT_ROLE.to_owned(),
+        name: "Member".to_owned(),
+        description: Some("What a user is unless something else is said.".to_owned()),
+        resource_type_slug: "organization".to_owned(),
+        permissions: JsonText(vec![]),
+        generation: Version::first(environment.created_at),
+        created_at: environment.created_at,
+        updated_at: environment.created_at,
+    }
 }
 
 /// A management key that was just made: the only moment at which its text is known.
@@ -69,7 +92,7 @@ pub async fn create_management_key(
         now,
     };
     management_keys::insert(transaction.conn(), &key).await?;
-    let version = shared::record::Version::first(now);
+    let version = Version::first(now);
     outbox::add(transaction.conn(), outbox::Kind::ManagementKey, id.as_str(), version, outbox::Route::FeedFirst, now)
         .await?;
     Ok(CreatedManagementKey { id, text })

@@ -1,5 +1,7 @@
 //! The API key object, as every answer shows it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::{
@@ -25,8 +27,9 @@ pub struct ApiKeyObject<'a> {
     pub last_used_at: Option<Rfc3339>,
     /// From when on it is refused.
     pub expires_at: Option<Rfc3339>,
-    /// The slugs of what it may do.
-    pub permissions: &'a [String],
+    /// The slugs of what it may do: of a user's key, what the user's role allows too.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
+    pub permissions: Cow<'a, [String]>,
     /// When it was created.
     pub created_at: Rfc3339,
     /// When it was last changed.
@@ -45,7 +48,7 @@ impl<'a> ApiKeyObject<'a> {
             obfuscated_value: &record.obfuscated_value,
             last_used_at: key.last_used_at.map(Rfc3339),
             expires_at: record.expires_at.map(Rfc3339),
-            permissions: &key.permissions,
+            permissions: key.effective_permissions(),
             created_at: Rfc3339(record.created_at),
             updated_at: Rfc3339(record.updated_at),
         }

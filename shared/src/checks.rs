@@ -22,6 +22,7 @@ mod json;
 mod key;
 mod permission;
 mod record;
+mod scopes;
 mod seal;
 mod timestamp;
 mod usage;
@@ -61,7 +62,7 @@ checks! {
     permission {
         golden_slugs golden_expressions golden_errors
         what_is_printed_is_parsed_again any_text_can_be_parsed more_permissions_never_do_harm
-        a_star_grants_what_begins_like_it all_and_any_mean_what_they_say
+        a_star_grants_what_begins_like_it all_and_any_mean_what_they_say two_sets_grant_what_each_does
     }
     seal {
         golden_secrets golden_bad_secrets golden_records
@@ -73,6 +74,10 @@ checks! {
         golden_reasons golden_decisions golden_versions
         another_environment_wins revoked_wins disabled_wins only_within_its_time a_demand_dropped_does_no_harm
         what_is_accepted_has_nothing_against_it
+    }
+    scopes {
+        a_key_dies_with_what_it_belongs_to an_inactive_membership_disables_until_it_is_active
+        a_role_allows_what_it_allows_now another_role_is_depended_on_from_then_on a_deleted_permission_leaves_key_and_role
     }
     json { the_field_at_fault_is_named what_was_given_is_not_repeated }
     validation {

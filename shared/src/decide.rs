@@ -39,7 +39,7 @@ impl<'a> Request<'a> {
 pub fn decide(record: &Record, request: &Request<'_>, now: Timestamp) -> Result<(), Reason> {
     refuse_if(record.environment != *request.environment, Reason::NotFound)?;
     refuse_if(record.revoked.is_some(), Reason::Revoked)?;
-    refuse_if(record.disabled, Reason::Disabled)?;
+    refuse_if(record.disabled || is_without_member(&record.grant), Reason::Disabled)?;
     refuse_if(record.not_before.is_some_and(|start| now < start), Reason::NotYetValid)?;
     // A key that was made to expire at once has expired, though the clock here may be behind the one that said so.
     refuse_if(record.expires_at.is_some_and(|end| now >= end || record.updated_at >= end), Reason::Expired)?;
@@ -50,8 +50,12 @@ pub fn decide(record: &Record, request: &Request<'_>, now: Timestamp) -> Result<
     let address_fits = key.ip_allow_list.is_empty()
         || request.ip.is_some_and(|ip| key.ip_allow_list.iter().any(|range| range.contains(&ip.to_canonical())));
     refuse_if(!address_fits, Reason::IpNotAllowed)?;
-    let may = request.permissions.is_none_or(|needed| needed.is_met_by(&key.permissions));
+    let may = request.permissions.is_none_or(|needed| needed.is_met_by(&key.effective_permissions()));
     refuse_if(!may, Reason::InsufficientPermissions)
+}
+
+fn is_without_member(grant: &Grant) -> bool {
+    matches!(grant, Grant::ApiKey(key) if key.is_without_member())
 }
 
 const fn refuse_if(condition: bool, reason: Reason) -> Result<(), Reason> {

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Timestamp,
     digest::Place,
-    id::{EnvironmentId, OrganizationId},
-    record::Version,
+    id::{EnvironmentId, MembershipId, OrganizationId, RoleId, UserId},
+    record::{Role, Version},
 };
 
 pub mod wire;
@@ -125,8 +125,10 @@ pub enum Effect {
     Revoke,
     /// They are refused.
     Disable,
-    /// Of their permissions they keep these alone.
+    /// Of a role: it allows these permissions, and no others.
     AllowOnly(BTreeSet<String>),
+    /// Of a membership: it is active, and this is the user's role.
+    Role(Role),
 }
 
 /// What many keys depend on at once.
@@ -136,6 +138,12 @@ pub enum Scope<'a> {
     Organization(&'a OrganizationId),
     /// A permission that an environment offers.
     Permission(&'a EnvironmentId, &'a str),
+    /// A user.
+    User(&'a UserId),
+    /// That a user belongs to an organization.
+    Membership(&'a MembershipId),
+    /// A role.
+    Role(&'a RoleId),
 }
 
 impl Scope<'_> {
@@ -145,6 +153,9 @@ impl Scope<'_> {
         match self {
             Self::Organization(id) => format!("organization:{id}"),
             Self::Permission(environment, slug) => format!("permission:{environment}:{slug}"),
+            Self::User(id) => format!("user:{id}"),
+            Self::Membership(id) => format!("membership:{id}"),
+            Self::Role(id) => format!("role:{id}"),
         }
     }
 

@@ -48,7 +48,8 @@ pub trait Stored: Clone {
     fn is_final(&self) -> bool;
     /// How many bytes it takes, roughly.
     fn weight(&self) -> usize;
-    /// The scopes that it depends on, and the generation of each when it was made.
+    /// The scopes that it depends on, and the generation of each when it was made. Those that can make it depend on
+    /// others come before those.
     fn scopes(&self) -> Vec<(Place, Version)>;
     /// Subjects it to what became of one of its scopes.
     fn subject_to(&mut self, scope: Place, effect: &Effect);
@@ -597,16 +598,30 @@ impl<R: Stored> Isolate<R> {
 
     /// Keeps a record that is not below its floor, subjected to what became of its scopes since it was sealed.
     fn insert(&mut self, place: Place, mut record: R) -> R {
-        let scopes = record.scopes();
-        for (scope, generation) in &scopes {
-            let floor = self.scopes.get(scope).filter(|floor| *generation < floor.generation);
-            if let Some(floor) = floor.filter(|_| self.rules.scopes_apply) {
-                record.subject_to(*scope, &floor.effect);
-            }
-        }
+        let scopes = self.subject(&mut record);
         self.absent.remove(&place);
         self.records.insert(place, record.clone(), scopes, &self.limits);
         record
+    }
+
+    /// Subjects a record to what became of its scopes, and returns those. What became of one can make it depend on another:
+    /// that of a membership, on the role that the user has now.
+    fn subject(&self, record: &mut R) -> Vec<(Place, Version)> {
+        let mut done = vec![];
+        loop {
+            let scopes = record.scopes();
+            let is_below = |(place, generation): &(Place, Version)| {
+                let floor = self.scopes.get(place).filter(|floor| *generation < floor.generation)?;
+                (!done.contains(place)).then_some((*place, floor))
+            };
+            match scopes.iter().find_map(is_below).filter(|_| self.rules.scopes_apply) {
+                Some((place, floor)) => {
+                    record.subject_to(place, &floor.effect);
+                    done.push(place);
+                }
+                None => return scopes,
+            }
+        }
     }
 
     /// Nothing that is known can be decided on.

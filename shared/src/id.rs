@@ -89,6 +89,10 @@ ids! {
     OrganizationDomainId = "org_domain";
     /// A person in an organization.
     UserId = "user";
+    /// That a user belongs to an organization.
+    MembershipId = "om";
+    /// What a user is in an organization.
+    RoleId = "role";
     /// A customer's key.
     ApiKeyId = "api_key";
     /// A key of the product's own back end.

@@ -27,6 +27,19 @@ pub fn grants<S: AsRef<str>>(held: &[S], wanted: &str) -> bool {
     })
 }
 
+/// What two sets of permissions both grant: those of the one that the other grants, and the other way round. It is shown as
+/// few permissions as say it, the first set's first.
+#[must_use]
+pub fn of_both(one: &[String], other: &[String]) -> Vec<String> {
+    let mut both: Vec<String> = one.iter().filter(|slug| grants(other, slug)).cloned().collect();
+    for slug in other.iter().filter(|slug| grants(one, slug)) {
+        if !grants(&both, slug) {
+            both.push(slug.clone());
+        }
+    }
+    both
+}
+
 /// What a caller demands of a key: `posts:read AND (posts:write OR admin)`. `AND` binds closer than `OR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expression {

@@ -42,7 +42,7 @@ reasons! {
     NotFound = "not_found", 401, "There is no such API key.";
     /// Revoked for ever.
     Revoked = "revoked", 401, "This API key was revoked.";
-    /// Switched off for the time being.
+    /// Switched off for the time being, or its user is no active member of the organization.
     Disabled = "disabled", 401, "This API key is disabled.";
     /// Its time has not come.
     NotYetValid = "not_yet_valid", 401, "This API key is not valid yet.";

@@ -1,6 +1,6 @@
 //! What the edge stores of a key: all that a decision and an answer need, and never the key itself.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,9 @@ use crate::{
     digest::Place,
     feed::{Effect, Scope},
     freshness::Stored,
-    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, UserId},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
     key::Prefix,
+    permission,
 };
 
 /// The state of one key at one version.
@@ -85,6 +86,35 @@ pub struct ApiKeyGrant {
     /// Its last use, as far as it was known when the record was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
+    /// What a user's key is limited by. An organization's has none; a user's without any is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub membership: Option<Membership>,
+}
+
+/// That a user belongs to an organization, as it was when the record was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Its id.
+    pub id: MembershipId,
+    /// How often it was changed.
+    pub generation: i64,
+    /// Whether its keys are refused for the time being.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub inactive: bool,
+    /// What the user is in the organization.
+    pub role: Role,
+}
+
+/// A role, and all that it allows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Role {
+    /// Its id.
+    pub id: RoleId,
+    /// How often it was changed.
+    pub generation: i64,
+    /// The slugs of what it allows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
 }
 
 /// What a management key carries.
@@ -150,17 +180,13 @@ impl Version {
 }
 
 /// How often each thing that a key depends on was narrowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Generations {
     /// Its environment.
     pub environment: i64,
     /// Its organization.
     pub organization: i64,
-    /// Its user's membership.
-    pub membership: i64,
-    /// Its user's roles.
-    pub roles: BTreeMap<String, i64>,
 }
 
 impl Generations {
@@ -201,7 +227,9 @@ impl Stored for Record {
             Grant::ApiKey(key) => {
                 let lists = key.permissions.iter().chain(&key.resources).map(text).sum::<usize>();
                 let metadata = key.metadata.iter().map(|(name, value)| text(name) + text(value)).sum::<usize>();
-                lists + metadata + key.ip_allow_list.len() * PIECE
+                let of_role = |of: &Membership| 2 * PIECE + of.role.permissions.iter().map(text).sum::<usize>();
+                let membership = key.membership.as_ref().map_or(0, of_role);
+                lists + metadata + membership + key.ip_allow_list.len() * PIECE
             }
             Grant::ManagementKey(key) => key.scopes.iter().map(text).sum::<usize>() + key.prefixes.len() * 2 * PIECE,
         };
@@ -210,27 +238,81 @@ impl Stored for Record {
 
     fn scopes(&self) -> Vec<(Place, Version)> {
         let Grant::ApiKey(key) = &self.grant else { return vec![] };
-        let organization = Scope::Organization(key.owner.organization()).place();
-        let mut scopes = vec![(organization, Version(self.generations.organization))];
+        let organization = Scope::Organization(key.owner.organization());
+        let mut scopes = vec![(organization.place(), Version(self.generations.organization))];
+        let mut permissions: Vec<&String> = key.permissions.iter().collect();
+        if let Owner::User { id, .. } = &key.owner {
+            // Users are never narrowed but once, when they are deleted.
+            scopes.push((Scope::User(id).place(), Version(0)));
+            if let Some(Membership { id, generation, role, .. }) = &key.membership {
+                scopes.push((Scope::Membership(id).place(), Version(*generation)));
+                scopes.push((Scope::Role(&role.id).place(), Version(role.generation)));
+                permissions.extend(role.permissions.iter().filter(|slug| !key.permissions.contains(slug)));
+            }
+        }
         let generation = Version(self.generations.environment);
         let permission = |slug: &String| (Scope::Permission(&self.environment, slug).place(), generation);
-        scopes.extend(key.permissions.iter().map(permission));
+        scopes.extend(permissions.into_iter().map(permission));
         scopes
     }
 
     fn subject_to(&mut self, scope: Place, effect: &Effect) {
         let Grant::ApiKey(key) = &mut self.grant else { return };
-        if scope != Scope::Organization(key.owner.organization()).place() {
-            // A permission is taken away, whatever is said of it.
-            key.permissions.retain(|slug| scope != Scope::Permission(&self.environment, slug).place());
-            return;
-        }
+        let is_of_organization = scope == Scope::Organization(key.owner.organization()).place();
         match effect {
-            Effect::Revoke => {
-                self.revoked = Some(Revoked { at: self.updated_at, reason: "organization_deleted".to_owned() });
+            Effect::Revoke if is_of_organization => self.revoke("organization_deleted"),
+            Effect::Revoke if key.is_of_user(scope) => self.revoke("user_deleted"),
+            Effect::Revoke if key.is_of_membership(scope) => self.revoke("membership_deleted"),
+            Effect::Revoke => key.lose(&self.environment, scope),
+            Effect::Disable if is_of_organization => self.disabled = true,
+            Effect::Disable => key.change_membership(|membership| membership.inactive = true),
+            Effect::AllowOnly(allowed) => {
+                key.change_membership(|membership| membership.role.permissions = allowed.iter().cloned().collect());
             }
-            Effect::Disable => self.disabled = true,
-            Effect::AllowOnly(allowed) => key.permissions.retain(|slug| allowed.contains(slug)),
+            Effect::Role(role) => key.change_membership(|membership| {
+                membership.inactive = false;
+                membership.role = role.clone();
+            }),
+        }
+    }
+}
+
+impl ApiKeyGrant {
+    /// What the key may do: of a user's, what both the key and the user's role allow.
+    #[must_use]
+    pub fn effective_permissions(&self) -> Cow<'_, [String]> {
+        match (&self.owner, &self.membership) {
+            (Owner::Organization { .. }, _) => Cow::Borrowed(&self.permissions),
+            (Owner::User { .. }, Some(membership)) => Cow::Owned(permission::of_both(&self.permissions, &membership.role.permissions)),
+            (Owner::User { .. }, None) => Cow::Owned(vec![]),
+        }
+    }
+
+    /// Whether it is a user's who is no active member of the organization.
+    #[must_use]
+    pub fn is_without_member(&self) -> bool {
+        let is_users = matches!(self.owner, Owner::User { .. });
+        is_users && self.membership.as_ref().is_none_or(|membership| membership.inactive)
+    }
+
+    fn is_of_user(&self, scope: Place) -> bool {
+        matches!(&self.owner, Owner::User { id, .. } if scope == Scope::User(id).place())
+    }
+
+    fn is_of_membership(&self, scope: Place) -> bool {
+        self.membership.as_ref().is_some_and(|membership| scope == Scope::Membership(&membership.id).place())
+    }
+
+    /// A permission is taken from the key, and from its user's role.
+    fn lose(&mut self, environment: &EnvironmentId, permission: Place) {
+        let stays = |slug: &String| permission != Scope::Permission(environment, slug).place();
+        self.permissions.retain(stays);
+        self.change_membership(|membership| membership.role.permissions.retain(stays));
+    }
+
+    pub(crate) fn change_membership(&mut self, change: impl FnOnce(&mut Membership)) {
+        if let Some(membership) = &mut self.membership {
+            change(membership);
         }
     }
 }
@@ -241,6 +323,10 @@ const fn is_false(value: &bool) -> bool {
 }
 
 impl Record {
+    fn revoke(&mut self, reason: &str) {
+        self.revoked = Some(Revoked { at: self.updated_at, reason: reason.to_owned() });
+    }
+
     /// A customer's key as the documentation and the golden vectors show it.
     ///
     /// # Panics
@@ -271,6 +357,7 @@ impl Record {
                 ip_allow_list: vec![],
                 metadata: BTreeMap::new(),
                 last_used_at: None,
+                membership: None,
             }),
         }
     }

@@ -41,6 +41,14 @@ scopes! {
     PermissionsRead = "permissions:read";
     /// Create, change and delete permissions.
     PermissionsWrite = "permissions:write";
+    /// See roles.
+    RolesRead = "roles:read";
+    /// Create, change and delete roles.
+    RolesWrite = "roles:write";
+    /// See users and their memberships.
+    UsersRead = "users:read";
+    /// Create, change and delete users and their memberships.
+    UsersWrite = "users:write";
 }
 
 impl Scope {

@@ -8,6 +8,9 @@ CREATE TABLE environments (
     prefixes        TEXT NOT NULL,
     accepts_foreign BOOLEAN NOT NULL DEFAULT FALSE,
     generation      BIGINT NOT NULL DEFAULT 0,
+    -- JSON arrays: the permissions that customers may put on their organizations' and on their users' keys. NULL: all.
+    organization_key_permissions TEXT,
+    user_key_permissions         TEXT,
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL
 );
@@ -77,6 +80,67 @@ CREATE TABLE permissions (
 );
 CREATE INDEX permissions_of_environment ON permissions (environment_id, id);
 
+-- Whoever holds keys of their own in an organization. A deleted one leaves nothing.
+CREATE TABLE users (
+    id             TEXT NOT NULL PRIMARY KEY,
+    environment_id TEXT NOT NULL REFERENCES environments (id),
+    external_id    TEXT,
+    -- Empty if the product did not say.
+    email          TEXT NOT NULL,
+    -- The same in lower case, for finding it; NULL if there is none.
+    email_key      TEXT,
+    email_verified BOOLEAN NOT NULL DEFAULT FALSE,
+    first_name     TEXT,
+    last_name      TEXT,
+    name           TEXT,
+    locale         TEXT,
+    -- JSON object of strings.
+    metadata       TEXT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL
+);
+CREATE INDEX users_of_environment ON users (environment_id, id);
+CREATE UNIQUE INDEX users_by_external_id ON users (environment_id, external_id);
+CREATE UNIQUE INDEX users_by_email ON users (environment_id, email_key);
+
+-- What users are in their organizations.
+CREATE TABLE roles (
+    id                 TEXT NOT NULL PRIMARY KEY,
+    environment_id     TEXT NOT NULL REFERENCES environments (id),
+    -- NULL: every organization of the environment has it.
+    organization_id    TEXT REFERENCES organizations (id),
+    slug               TEXT NOT NULL,
+    name               TEXT NOT NULL,
+    description        TEXT,
+    resource_type_slug TEXT NOT NULL,
+    -- JSON array of the slugs of permissions.
+    permissions        TEXT NOT NULL,
+    -- Goes up whenever its permissions change.
+    generation         BIGINT NOT NULL,
+    created_at         BIGINT NOT NULL,
+    updated_at         BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX roles_of_environment ON roles (environment_id, slug) WHERE organization_id IS NULL;
+CREATE UNIQUE INDEX roles_of_organization ON roles (organization_id, slug);
+
+-- That a user belongs to an organization.
+CREATE TABLE memberships (
+    id              TEXT NOT NULL PRIMARY KEY,
+    environment_id  TEXT NOT NULL REFERENCES environments (id),
+    organization_id TEXT NOT NULL REFERENCES organizations (id),
+    user_id         TEXT NOT NULL REFERENCES users (id),
+    role_id         TEXT NOT NULL REFERENCES roles (id),
+    inactive        BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Goes up whenever its role or its state changes.
+    generation      BIGINT NOT NULL,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    UNIQUE (organization_id, user_id)
+);
+CREATE INDEX memberships_of_organization ON memberships (organization_id, id);
+CREATE INDEX memberships_of_user ON memberships (user_id, id);
+CREATE INDEX memberships_of_role ON memberships (role_id);
+
 CREATE TABLE api_keys (
     id               TEXT NOT NULL PRIMARY KEY,
     environment_id   TEXT NOT NULL REFERENCES environments (id),
@@ -114,6 +178,7 @@ CREATE INDEX api_keys_sealed ON api_keys (sealed_at, id) WHERE revoked_at IS NUL
 -- In this order: of two indexes that seem equally good, SQLite takes the one that was made last.
 CREATE INDEX api_keys_ever_of_organization ON api_keys (environment_id, organization_id, id);
 CREATE INDEX api_keys_of_organization ON api_keys (environment_id, organization_id, id) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_of_user ON api_keys (environment_id, user_id, id) WHERE user_id IS NOT NULL;
 
 -- What the edge has yet to be told: a row for each key whose record there is older than its row here.
 CREATE TABLE outbox (

@@ -24,7 +24,7 @@ use super::{changes::Subject, feed::FeedClient, feeder::Ahead};
 use crate::{
     app::App,
     storage::{
-        self, Writer, edge_sync,
+        self, Conn, Writer, edge_sync,
         feed::{self, ScopeChange},
         outbox::{self, Kind, Route},
     },
@@ -204,7 +204,7 @@ impl App {
         Ok(Committed { subject: Subject::Key(kind, id.to_owned()), version })
     }
 
-    /// Commits what revokes everything of a scope, and with it the keys that it changed and queued. The feed gets one entry
+    /// Commits what changes everything of a scope, and with it the keys that it changed and queued. The feed gets one entry
     /// for all of them; their records follow to the store at its pace.
     ///
     /// # Errors
@@ -215,14 +215,31 @@ impl App {
         scope: &Scope<'_>,
         environment: &EnvironmentId,
         generation: Version,
+        effect: Effect,
     ) -> storage::Result<Committed> {
         let now = self.clock.now();
-        let mut change = ScopeChange::new(scope, environment, generation, Effect::Revoke, now);
+        let mut change = ScopeChange::new(scope, environment, generation, effect, now);
         change.acknowledged = self.edge.is_none();
         feed::add_scope(transaction.conn(), &change).await?;
         transaction.commit().await?;
         self.publisher.notify();
         Ok(Committed { subject: Subject::Scope(change.name), version: generation })
+    }
+
+    /// The last change of a scope, if nobody was told yet that the edge has it: whoever repeats the call that made it takes up
+    /// the wait. Without an edge there is nothing to wait for.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn pending_scope(
+        &self,
+        conn: Conn<'_>,
+        scope: &Scope<'_>,
+        environment: &EnvironmentId,
+    ) -> storage::Result<Option<Committed>> {
+        let pending = feed::unacknowledged_scope(conn, environment, scope).await?;
+        let pending = pending.filter(|_| self.edge.is_some());
+        Ok(pending.map(|version| Committed { subject: Subject::Scope(scope.name()), version }))
     }
 
     /// Returns when the edge has the change, and notes that somebody was told. Without an edge that is at once.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use shared::{
     Timestamp,
     digest::{Digest, KvKey},
-    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, UserId},
-    record::{ApiKeyGrant, Generations, Grant, Owner, Record, Version},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
+    record::{ApiKeyGrant, Generations, Grant, Membership, Owner, Record, Role, Version},
 };
 use sqlx::FromRow;
 
@@ -65,17 +65,32 @@ pub struct ApiKey {
     pub organization_generation: i64,
     /// Its environment's generation.
     pub environment_generation: i64,
+    /// Its user's membership, if it is a user's.
+    pub membership_id: Option<MembershipId>,
+    /// The generation of that.
+    pub membership_generation: Option<i64>,
+    /// Whether that is inactive.
+    pub membership_inactive: Option<bool>,
+    /// What the user is in the organization.
+    pub role_id: Option<RoleId>,
+    /// The generation of that role.
+    pub role_generation: Option<i64>,
+    /// The slugs of what that role allows.
+    pub role_permissions: Option<JsonText<Vec<String>>>,
 }
 
 macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
             "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation,
-                l.used_at AS last_used_at
+                l.used_at AS last_used_at, m.id AS membership_id, m.generation AS membership_generation, m.inactive AS membership_inactive,
+                r.id AS role_id, r.generation AS role_generation, r.permissions AS role_permissions
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id
              JOIN environments e ON e.id = k.environment_id
-             LEFT JOIN last_uses l ON l.key_id = k.id ",
+             LEFT JOIN last_uses l ON l.key_id = k.id
+             LEFT JOIN memberships m ON m.organization_id = k.organization_id AND m.user_id = k.user_id
+             LEFT JOIN roles r ON r.id = m.role_id ",
             $($rest)?
         )
     };
@@ -89,9 +104,24 @@ impl ApiKey {
         Digest::from_bytes(&self.digest).map(|digest| KvKey::api_key(&self.environment_id, &digest))
     }
 
+    /// What limits it, if it is a user's.
+    fn membership(&mut self) -> Option<Membership> {
+        Some(Membership {
+            id: self.membership_id.take()?,
+            generation: self.membership_generation?,
+            inactive: self.membership_inactive?,
+            role: Role {
+                id: self.role_id.take()?,
+                generation: self.role_generation?,
+                permissions: self.role_permissions.take()?.0,
+            },
+        })
+    }
+
     /// Its record, as of now.
     #[must_use]
-    pub fn into_record(self, now: Timestamp) -> Record {
+    pub fn into_record(mut self, now: Timestamp) -> Record {
+        let membership = self.membership();
         let owner = match self.user_id {
             Some(id) => Owner::User { id, organization_id: self.organization_id },
             None => Owner::Organization { id: self.organization_id },
@@ -111,7 +141,6 @@ impl ApiKey {
             generations: Generations {
                 environment: self.environment_generation,
                 organization: self.organization_generation,
-                ..Generations::default()
             },
             grant: Grant::ApiKey(ApiKeyGrant {
                 id: self.id,
@@ -121,6 +150,7 @@ impl ApiKey {
                 ip_allow_list: self.ip_allow_list.0,
                 metadata: self.metadata.0,
                 last_used_at: self.last_used_at,
+                membership,
             }),
         }
     }
@@ -135,6 +165,8 @@ pub struct NewApiKey<'a> {
     pub environment_id: &'a EnvironmentId,
     /// Its organization.
     pub organization_id: &'a OrganizationId,
+    /// Its user, if it is a user's.
+    pub user_id: Option<&'a UserId>,
     /// What people call it.
     pub name: &'a str,
     /// SHA-256 of its text.
@@ -154,13 +186,14 @@ pub struct NewApiKey<'a> {
 /// Adds a key.
 pub async fn insert(conn: Conn<'_>, key: &NewApiKey<'_>) -> Result<()> {
     const SQL: &str = "INSERT INTO api_keys
-            (id, environment_id, organization_id, name, digest, obfuscated_value, permissions, expires_at,
+            (id, environment_id, organization_id, user_id, name, digest, obfuscated_value, permissions, expires_at,
              version, created_by, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
     on_db!(conn, c => sqlx::query(SQL)
         .bind(key.id)
         .bind(key.environment_id)
         .bind(key.organization_id)
+        .bind(key.user_id)
         .bind(key.name)
         .bind(key.digest.as_bytes().as_slice())
         .bind(key.obfuscated_value)
@@ -319,6 +352,8 @@ macro_rules! queue_changed {
              WHERE TRUE ORDER BY id " (text unless_queued))
     };
 }
+
+pub(super) use queue_changed;
 
 macro_rules! of_organization {
     () => {

@@ -3,7 +3,7 @@
 use shared::{Timestamp, id::EnvironmentId, key::Prefix};
 use sqlx::FromRow;
 
-use super::{Conn, JsonText, Result};
+use super::{Conn, JsonText, Result, dialect::sql};
 
 /// A tenant of this server.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -47,6 +47,56 @@ pub async fn insert(conn: Conn<'_>, environment: &Environment) -> Result<()> {
 pub async fn get(conn: Conn<'_>, id: &EnvironmentId) -> Result<Option<Environment>> {
     const SQL: &str = "SELECT * FROM environments WHERE id = $1";
     on_db!(conn, c => sqlx::query_as(SQL).bind(id).fetch_optional(c).await)
+}
+
+/// The permissions that customers may put on keys. `None`: all of the environment's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, FromRow)]
+pub struct OfferedPermissions {
+    /// On their organizations' keys.
+    pub organization_key_permissions: Option<JsonText<Vec<String>>>,
+    /// On their users' keys.
+    pub user_key_permissions: Option<JsonText<Vec<String>>>,
+}
+
+/// The permissions that customers may put on keys; they stay so until the transaction ends.
+pub async fn hold_offered(conn: Conn<'_>, id: &EnvironmentId) -> Result<OfferedPermissions> {
+    let sql = sql!(conn, "SELECT organization_key_permissions, user_key_permissions FROM environments
+        WHERE id = $1" (for share));
+    on_db!(conn, c => sqlx::query_as(sql).bind(id).fetch_one(c).await)
+}
+
+/// The same, for showing them.
+pub async fn offered(conn: Conn<'_>, id: &EnvironmentId) -> Result<OfferedPermissions> {
+    const SQL: &str = "SELECT organization_key_permissions, user_key_permissions FROM environments WHERE id = $1";
+    on_db!(conn, c => sqlx::query_as(SQL).bind(id).fetch_one(c).await)
+}
+
+/// Sets the permissions that customers may put on keys.
+pub async fn set_offered(
+    conn: Conn<'_>,
+    id: &EnvironmentId,
+    offered: &OfferedPermissions,
+    now: Timestamp,
+) -> Result<()> {
+    const SQL: &str = "UPDATE environments
+        SET organization_key_permissions = $2, user_key_permissions = $3, updated_at = $4
+        WHERE id = $1";
+    on_db!(conn, c => sqlx::query(SQL)
+        .bind(id)
+        .bind(&offered.organization_key_permissions)
+        .bind(&offered.user_key_permissions)
+        .bind(now)
+        .execute(c).await.map(drop))
+}
+
+/// Takes a permission from both lists. Slugs hold no quotes, so a quoted slug in the JSON is that slug whole.
+pub async fn remove_permission(conn: Conn<'_>, id: &EnvironmentId, slug: &str) -> Result<()> {
+    const SQL: &str = "UPDATE environments
+        SET organization_key_permissions =
+                replace(replace(replace(organization_key_permissions, $2 || ',', ''), ',' || $2, ''), $2, ''),
+            user_key_permissions = replace(replace(replace(user_key_permissions, $2 || ',', ''), ',' || $2, ''), $2, '')
+        WHERE id = $1";
+    on_db!(conn, c => sqlx::query(SQL).bind(id).bind(format!("\"{slug}\"")).execute(c).await.map(drop))
 }
 
 /// All environments, oldest first. There are few: only an operator makes them.

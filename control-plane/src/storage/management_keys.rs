@@ -81,7 +81,7 @@ impl ManagementKey {
             revoked: revoked(self.revoked_at, self.revoked_reason),
             version: self.version,
             sealed_at: now,
-            generations: Generations { environment: self.environment_generation, ..Generations::default() },
+            generations: Generations { environment: self.environment_generation, organization: 0 },
             grant: Grant::ManagementKey(ManagementKeyGrant {
                 id: self.id,
                 scopes: self.scopes.0,

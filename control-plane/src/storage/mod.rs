@@ -59,6 +59,7 @@ pub mod environments;
 pub mod feed;
 mod json_text;
 pub mod management_keys;
+pub mod memberships;
 pub mod organizations;
 pub mod outbox;
 mod page;
@@ -66,9 +67,12 @@ pub mod permissions;
 pub mod reseal;
 pub mod reseed;
 pub mod restore;
+pub mod roles;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod usage;
+pub mod user_api_keys;
+pub mod users;
 
 pub use json_text::JsonText;
 pub use page::{Page, PageRequest, Position};

@@ -142,6 +142,7 @@ impl Tenant {
             id: &id,
             environment_id: &self.environment,
             organization_id: &self.organization,
+            user_id: None,
             name: text,
             digest: &Digest::of(text),
             obfuscated_value: "lk_test_…abcd",

@@ -10,10 +10,10 @@ use proptest::{
 use crate::{
     Timestamp,
     entropy::Entropy,
-    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, UserId},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
     key::{KeyText, Prefix},
     permission::Expression,
-    record::{ApiKeyGrant, Generations, Grant, ManagementKeyGrant, Owner, Record, Revoked, Version},
+    record::{ApiKeyGrant, Generations, Grant, ManagementKeyGrant, Membership, Owner, Record, Revoked, Role, Version},
 };
 
 /// Bytes that count up from a start, so that vectors can be made anywhere.
@@ -107,6 +107,8 @@ ids! {
     user_id -> UserId
     api_key_id -> ApiKeyId
     management_key_id -> ManagementKeyId
+    membership_id -> MembershipId
+    role_id -> RoleId
 }
 
 /// Permissions that a key may hold.
@@ -142,9 +144,11 @@ fn api_key_grant() -> impl Strategy<Value = Grant> {
     let ranges: Vec<ipnet::IpNet> = ranges.into_iter().flatten().collect();
     let metadata = btree_map(text(), text(), 0..3);
     let limits = (vec(text(), 0..3), vec(select(ranges), 0..3), metadata, option::of(timestamp()));
-    (api_key_id(), owner(), permissions(), limits).prop_map(
-        |(id, owner, permissions, (resources, ip_allow_list, metadata, last_used_at))| {
-            Grant::ApiKey(ApiKeyGrant { id, owner, permissions, resources, ip_allow_list, metadata, last_used_at })
+    (api_key_id(), owner(), permissions(), limits, option::of(membership())).prop_map(
+        |(id, owner, permissions, (resources, ip_allow_list, metadata, last_used_at), membership)| {
+            let membership = membership.filter(|_| matches!(owner, Owner::User { .. }));
+            let key = ApiKeyGrant { id, owner, permissions, resources, ip_allow_list, metadata, last_used_at, membership };
+            Grant::ApiKey(key)
         },
     )
 }
@@ -158,12 +162,21 @@ fn management_key_grant() -> impl Strategy<Value = Grant> {
 }
 
 fn generations() -> impl Strategy<Value = Generations> {
-    let roles = btree_map(text(), any::<i64>(), 0..3);
-    let some =
-        (any::<i64>(), any::<i64>(), any::<i64>(), roles).prop_map(|(environment, organization, membership, roles)| {
-            Generations { environment, organization, membership, roles }
-        });
+    let some = (any::<i64>(), any::<i64>());
+    let some = some.prop_map(|(environment, organization)| Generations { environment, organization });
     prop_oneof![Just(Generations::default()), some]
+}
+
+/// A role.
+pub fn role() -> impl Strategy<Value = Role> {
+    let parts = (role_id(), any::<i64>(), permissions());
+    parts.prop_map(|(id, generation, permissions)| Role { id, generation, permissions })
+}
+
+/// What a user's key is limited by.
+pub fn membership() -> impl Strategy<Value = Membership> {
+    let parts = (membership_id(), any::<i64>(), prop::bool::weighted(0.2), role());
+    parts.prop_map(|(id, generation, inactive, role)| Membership { id, generation, inactive, role })
 }
 
 /// A record.

@@ -10,7 +10,7 @@ use crate::{
     id::EnvironmentId,
     permission::Expression,
     reason::Reason,
-    record::{Grant, Record, Revoked, Version},
+    record::{Grant, Owner, Record, Revoked, Version},
 };
 
 const GOLDEN: &str = include_str!("../../testdata/decisions.json");
@@ -141,10 +141,12 @@ pub fn what_is_accepted_has_nothing_against_it() -> Outcome {
         let Grant::ApiKey(key) = &record.grant else { return Ok(()) };
         let of_its_address = key.ip_allow_list.is_empty()
             || ip.is_some_and(|ip| key.ip_allow_list.iter().any(|range| range.contains(&ip.to_canonical())));
-        let of_its_permissions = permissions.as_ref().is_none_or(|needed| needed.is_met_by(&key.permissions));
+        let of_its_permissions = permissions.as_ref().is_none_or(|needed| needed.is_met_by(&key.effective_permissions()));
+        let is_users = matches!(key.owner, Owner::User { .. });
         let against = [
             record.revoked.is_some(),
             record.disabled,
+            is_users && key.membership.as_ref().is_none_or(|membership| membership.inactive),
             record.not_before.is_some_and(|start| start > now),
             record.expires_at.is_some_and(|end| end <= now || end <= record.updated_at),
             !of_its_address,

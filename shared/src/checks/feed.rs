@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use super::{Outcome, ensure, equal, property};
+use super::{Outcome, arbitrary, ensure, equal, property};
 use crate::{
     digest::Place,
     feed::{Effect, Epoch, Mark, Page, PageEntry, wire},
@@ -37,6 +37,7 @@ fn pages() -> impl Strategy<Value = Page> {
         Just(Effect::Disable),
         vec(0..9_u8, 0..3)
             .prop_map(|slugs| Effect::AllowOnly(slugs.iter().map(|slug| format!("slug:{slug}")).collect())),
+        arbitrary::role().prop_map(Effect::Role),
     ];
     let mark =
         prop_oneof![Just(Mark::Created), Just(Mark::Changed), Just(Mark::Revoked), effect.prop_map(Mark::Scope),];

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{Outcome, arbitrary, ensure, equal, property, vectors};
-use crate::permission::{BadExpression, EXPRESSION_MAX_LENGTH, Expression, grants, is_slug};
+use crate::permission::{BadExpression, EXPRESSION_MAX_LENGTH, Expression, grants, is_slug, of_both};
 
 const GOLDEN: &str = include_str!("../../testdata/permissions.json");
 
@@ -118,5 +118,13 @@ pub fn all_and_any_mean_what_they_say() -> Outcome {
         let met: Vec<bool> = parts.iter().map(|part| part.is_met_by(&held)).collect();
         equal("all", Expression::All(parts.clone()).is_met_by(&held), !met.contains(&false))?;
         equal("any", Expression::Any(parts).is_met_by(&held), met.contains(&true))
+    })
+}
+
+pub fn two_sets_grant_what_each_does() -> Outcome {
+    let values = (arbitrary::permissions(), arbitrary::permissions(), arbitrary::permission());
+    property(values, |(one, other, wanted)| {
+        let both = of_both(&one, &other);
+        equal(&format!("{wanted} by {both:?}"), grants(&both, &wanted), grants(&one, &wanted) && grants(&other, &wanted))
     })
 }

@@ -121,6 +121,7 @@ async fn insert(
         id: &id,
         environment_id,
         organization_id: organization,
+        user_id: None,
         name: &wanted.name,
         digest: &Digest::of(text.expose()),
         obfuscated_value: &key::mask(text.expose()),

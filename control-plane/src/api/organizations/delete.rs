@@ -1,14 +1,16 @@
 use axum::{extract::State, http::StatusCode};
-use shared::{feed::Scope, id::OrganizationId};
+use shared::{
+    feed::{Effect, Scope},
+    id::OrganizationId,
+};
 
 use crate::{
     api::{EdgePending, Error, access::WriteOrganizations, path::InPath},
     app::App,
-    edge::{acknowledge::Committed, changes::Subject},
-    storage::{api_keys, feed, organizations},
+    storage::{api_keys, memberships, organizations, roles},
 };
 
-/// Delete an organization, and revoke every key of it for ever.
+/// Delete an organization with its roles and memberships, and revoke every key of it for ever.
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/organizations/{id}", tag = "organizations",
@@ -27,14 +29,14 @@ pub async fn delete(
         Some(generation) => {
             let reason = "organization_deleted";
             api_keys::revoke_all_of_organization(transaction.conn(), environment, &id, reason, now).await?;
-            app.commit_scope(transaction, &scope, environment, generation).await?
+            memberships::delete_all_of_organization(transaction.conn(), &id).await?;
+            roles::delete_all_of_organization(transaction.conn(), &id).await?;
+            app.commit_scope(transaction, &scope, environment, generation, Effect::Revoke).await?
         }
         None => {
-            let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
-            let version = pending.filter(|_| app.edge.is_some());
-            let version = version.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
+            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
             drop(transaction);
-            Committed { subject: Subject::Scope(scope.name()), version }
+            pending.ok_or_else(|| Error::not_found("Organization", id.as_str()))?
         }
     };
     app.acknowledge(&committed).await?;

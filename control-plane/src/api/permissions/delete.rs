@@ -1,5 +1,5 @@
 use axum::{extract::State, http::StatusCode};
-use shared::feed::Scope;
+use shared::feed::{Effect, Scope};
 
 use crate::{
     api::{
@@ -8,11 +8,10 @@ use crate::{
         path::{InPath, PermissionSlug},
     },
     app::App,
-    edge::{acknowledge::Committed, changes::Subject},
-    storage::{api_keys, feed, permissions},
+    storage::{api_keys, environments, permissions, roles},
 };
 
-/// Delete a permission, and take it from every key that has it.
+/// Delete a permission, and take it from every role and every key that has it.
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/authorization/permissions/{slug}", tag = "permissions",
@@ -29,15 +28,15 @@ pub async fn delete(
     let scope = Scope::Permission(environment, &slug);
     let committed = match permissions::delete(transaction.conn(), environment, &slug, now).await? {
         Some(generation) => {
+            environments::remove_permission(transaction.conn(), environment, &slug).await?;
+            roles::remove_permission(transaction.conn(), environment, &slug, now).await?;
             api_keys::remove_permission(transaction.conn(), environment, &slug, now).await?;
-            app.commit_scope(transaction, &scope, environment, generation).await?
+            app.commit_scope(transaction, &scope, environment, generation, Effect::Revoke).await?
         }
         None => {
-            let pending = feed::unacknowledged_scope(transaction.conn(), environment, &scope).await?;
-            let version = pending.filter(|_| app.edge.is_some());
-            let version = version.ok_or_else(|| Error::not_found("Permission", &slug))?;
+            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
             drop(transaction);
-            Committed { subject: Subject::Scope(scope.name()), version }
+            pending.ok_or_else(|| Error::not_found("Permission", &slug))?
         }
     };
     app.acknowledge(&committed).await?;

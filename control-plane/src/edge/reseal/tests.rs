@@ -65,6 +65,7 @@ async fn make_sealed_keys(world: &World, keys: i64) {
             id: &ApiKeyId::generate(now, &mut OsEntropy),
             environment_id: &template.environment_id,
             organization_id: &template.organization_id,
+            user_id: None,
             name: "k",
             digest: &Digest::of(&number.to_string()),
             obfuscated_value: "lk_test_…abcd",

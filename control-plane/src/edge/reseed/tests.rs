@@ -177,6 +177,7 @@ conformance! {
                 id: &ApiKeyId::generate(now, &mut crate::entropy::OsEntropy),
                 environment_id: &world.tenant.environment,
                 organization_id: &world.tenant.organization,
+                user_id: None,
                 name: "k",
                 digest: &shared::digest::Digest::of(&number.to_string()),
                 obfuscated_value: "lk_test_…abcd",

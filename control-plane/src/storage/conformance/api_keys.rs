@@ -59,6 +59,7 @@ conformance! {
             id: &ApiKeyId::generate(START, &mut crate::entropy::OsEntropy),
             environment_id: &tenant.environment,
             organization_id: &tenant.organization,
+            user_id: None,
             name: "again",
             digest: &Digest::of("key"),
             obfuscated_value: "",
