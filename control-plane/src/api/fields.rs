@@ -1,6 +1,6 @@
 //! What the fields of requests may hold. Everything that reaches the database has passed here or is an id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use shared::{error::ApiError, error::FieldError, permission};
 
@@ -25,7 +25,7 @@ const METADATA_VALUE_MAX_LENGTH: usize = 600;
 /// How many permissions one key may have.
 pub const PERMISSIONS_MAX: usize = 100;
 /// How many permissions one role may have.
-pub const ROLE_PERMISSIONS_MAX: usize = 500;
+pub const ROLE_PERMISSIONS_MAX: usize = 200;
 /// How many roles an environment may have, and how many an organization of its own.
 pub const ROLES_MAX: usize = 200;
 /// How many domains an organization may have.
@@ -90,6 +90,12 @@ impl Checks {
     pub fn finish(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(self.0).into()) }
     }
+}
+
+/// Each of these texts once, in their order.
+pub fn without_repeats(texts: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    texts.into_iter().filter(|text| seen.insert(text.clone())).collect()
 }
 
 /// Adds, replaces or removes entries of metadata. Null instead of entries removes all.

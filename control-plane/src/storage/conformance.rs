@@ -5,6 +5,7 @@ mod database;
 mod edge_sync;
 mod environments;
 mod feed;
+mod key_terms;
 mod management_keys;
 mod organizations;
 mod outbox;

@@ -58,6 +58,7 @@ pub mod edge_sync;
 pub mod environments;
 pub mod feed;
 mod json_text;
+pub mod key_terms;
 pub mod management_keys;
 pub mod memberships;
 pub mod organizations;

@@ -1,34 +1,15 @@
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use shared::{
-    Rfc3339, Timestamp,
-    api_key::ApiKeyObject,
-    digest::Digest,
-    error::{ApiError, FieldError},
-    id::{ApiKeyId, EnvironmentId, OrganizationId},
-    key::{self, KeyText},
-};
+use serde::Deserialize;
+use shared::{Rfc3339, id::OrganizationId, record::Owner};
 use utoipa::ToSchema;
 
-use super::ShownApiKey;
+use super::new::{self, CreatedApiKey};
 use crate::{
-    api::{
-        Error,
-        access::{Caller, WriteApiKeys},
-        body::JsonBody,
-        fields::{Checks, NAME_MAX_LENGTH, PERMISSIONS_MAX},
-        path::InPath,
-    },
+    api::{Error, access::WriteApiKeys, body::JsonBody, path::InPath},
     app::App,
-    edge::acknowledge::Committed,
-    entropy::OsEntropy,
-    storage::{
-        self,
-        api_keys::{self, NewApiKey},
-        environments, organizations,
-        outbox::Kind,
-        permissions,
-    },
+    storage::outbox::Kind,
 };
 
 /// A new key.
@@ -44,16 +25,23 @@ pub struct CreateApiKey {
     /// From when on it is refused; it must lie in the future. Left out or null: never.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
+    /// Until when it is refused. Left out or null: it is accepted at once.
+    #[serde(default)]
+    not_before: Option<Rfc3339>,
+    /// The addresses and ranges that it may be used from, such as `192.0.2.7` and `2001:db8::/32`. None: from anywhere.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    ip_allow_list: Option<Vec<String>>,
+    /// The product's own notes: 50 entries at most, and 2048 bytes as JSON.
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
 }
 
-/// A key that was just created: the only answer that ever shows its text.
-#[derive(Serialize, ToSchema)]
-pub struct CreatedApiKey {
-    #[serde(flatten)]
-    #[schema(value_type = ApiKeyObject)]
-    key: ShownApiKey,
-    /// The key itself. It is shown this once and stored nowhere: hand it on now.
-    value: String,
+impl From<CreateApiKey> for new::Fields {
+    fn from(body: CreateApiKey) -> Self {
+        let CreateApiKey { name, permissions, expires_at, not_before, ip_allow_list, metadata } = body;
+        Self { name, permissions, expires_at, not_before, ip_allow_list, metadata }
+    }
 }
 
 /// Create an organization's API key.
@@ -67,93 +55,16 @@ pub async fn create(
     InPath(organization): InPath<OrganizationId>,
     JsonBody(body): JsonBody<CreateApiKey>,
 ) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
-    let wanted = check(body, app.clock.now())?;
-    let (key, text, committed) = insert(&app, &caller, &organization, &wanted).await?;
-    app.await_creation(&committed).await;
-    Ok((StatusCode::CREATED, Json(CreatedApiKey { key, value: text.expose().to_owned() })))
-}
-
-struct WantedKey {
-    name: String,
-    permissions: Vec<String>,
-    expires_at: Option<Timestamp>,
-}
-
-fn check(body: CreateApiKey, now: Timestamp) -> Result<WantedKey, Error> {
-    let permissions = without_repeats(body.permissions.unwrap_or_default());
-    let expires_at = body.expires_at.map(|Rfc3339(at)| at);
-    let mut checks = Checks::default();
-    checks.text("name", &body.name, NAME_MAX_LENGTH);
-    let few = permissions.len() <= PERMISSIONS_MAX;
-    checks.require(few, "permissions", "too_long", format!("must be at most {PERMISSIONS_MAX}"));
-    for (at, slug) in permissions.iter().enumerate().take(PERMISSIONS_MAX) {
-        checks.slug(&format!("permissions.{at}"), slug);
-    }
-    checks.require(expires_at.is_none_or(|at| at > now), "expires_at", "invalid", "must lie in the future");
-    checks.finish()?;
-    Ok(WantedKey { name: body.name, permissions, expires_at })
-}
-
-fn without_repeats(slugs: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::new();
-    slugs.into_iter().filter(|slug| seen.insert(slug.clone())).collect()
-}
-
-async fn insert(
-    app: &App,
-    caller: &Caller,
-    organization: &OrganizationId,
-    wanted: &WantedKey,
-) -> Result<(ShownApiKey, KeyText, Committed), Error> {
-    let environment_id = &caller.environment;
+    let terms = new::Fields::from(body).check()?;
+    let owner = Owner::Organization { id: organization };
     let mut transaction = app.db.write().await?;
-    if !organizations::hold(transaction.conn(), environment_id, organization).await? {
-        return Err(Error::not_found("Organization", organization.as_str()));
-    }
-    require_permissions(&mut transaction, environment_id, &wanted.permissions).await?;
-    let environment = environments::get(transaction.conn(), environment_id).await?;
-    let environment = environment.ok_or_else(ApiError::unauthorized)?;
-
     let now = app.clock.now();
-    let id = ApiKeyId::generate(now, &mut OsEntropy);
-    let text = KeyText::generate(&environment.key_prefix, &mut OsEntropy);
-    let key = NewApiKey {
-        id: &id,
-        environment_id,
-        organization_id: organization,
-        user_id: None,
-        name: &wanted.name,
-        digest: &Digest::of(text.expose()),
-        obfuscated_value: &key::mask(text.expose()),
-        permissions: &wanted.permissions,
-        expires_at: wanted.expires_at,
-        created_by: &caller.grant.id,
-        now,
-    };
-    api_keys::insert(transaction.conn(), &key).await?;
-    let row = api_keys::get(transaction.conn(), environment_id, &id).await?;
-    let row = row.ok_or_else(|| Error::Internal(anyhow::anyhow!("a key that was just inserted is not there")))?;
-    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), row.version).await?;
-    Ok((ShownApiKey::new(row, now), text, committed))
-}
-
-/// Every permission must be one of the environment's, and stays so until the transaction ends.
-async fn require_permissions(
-    transaction: &mut storage::Writer,
-    environment: &EnvironmentId,
-    slugs: &[String],
-) -> Result<(), Error> {
-    if slugs.is_empty() {
-        return Ok(());
-    }
-    let known = permissions::hold(transaction.conn(), environment, slugs).await?;
-    let unknown = slugs.iter().enumerate().filter(|(_, slug)| !known.contains(slug));
-    let errors: Vec<FieldError> = unknown
-        .map(|(at, slug)| {
-            FieldError::new(format!("permissions.{at}"), "not_found", format!("there is no permission `{slug}`"))
-        })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(errors).into()) }
+    let made = new::make(&mut transaction, &caller, &owner, &terms, now).await?;
+    let (id, version) = (made.row.id.clone(), made.row.version);
+    let answer = CreatedApiKey::new(made, now);
+    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
+    app.await_creation(&committed).await;
+    Ok((StatusCode::CREATED, Json(answer)))
 }
 
 #[cfg(test)]
@@ -210,6 +121,14 @@ mod tests {
                 (json!({"name": "k", "expires_at": 1}), vec!["expires_at"]),
                 (json!({"name": "  "}), vec!["name"]),
                 (json!({"name": null}), vec!["name"]),
+                (json!({"name": "k", "not_before": "2030-01-01T00:00:00Z", "expires_at": "2030-01-01T00:00:00Z"}), vec!["not_before"]),
+                (json!({"name": "k", "not_before": false}), vec!["not_before"]),
+                (json!({"name": "k", "ip_allow_list": ["192.0.2.1", "192.0.2.1/24", "x"]}), vec!["ip_allow_list.1", "ip_allow_list.2"]),
+                (json!({"name": "k", "ip_allow_list": vec!["::1"; 51]}), vec!["ip_allow_list"]),
+                (json!({"name": "k", "ip_allow_list": "::1"}), vec!["ip_allow_list"]),
+                (json!({"name": "k", "metadata": {"a": 1}}), vec!["metadata.a"]),
+                (json!({"name": "k", "metadata": {"": "x"}}), vec!["metadata."]),
+                (json!({"name": "k", "metadata": {"a": "x".repeat(600), "b": "x".repeat(600), "c": "x".repeat(600), "d": "x".repeat(300)}}), vec!["metadata"]),
             ] {
                 assert_eq!(server.post(&keys, body.clone()).await.fields(), fields, "{body}");
             }
