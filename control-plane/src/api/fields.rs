@@ -117,7 +117,8 @@ pub fn is_external_id(text: &str) -> bool {
 }
 
 fn is_email(text: &str) -> bool {
-    let is_plain = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@');
+    let is_plain =
+        |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@');
     text.len() <= EMAIL_MAX_LENGTH && text.split_once('@').is_some_and(|(user, host)| is_plain(user) && is_plain(host))
 }
 

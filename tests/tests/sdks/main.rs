@@ -44,12 +44,12 @@ impl Library {
         });
         let recorder = Recorder::before(&stack.edge.url);
         program(&recorder.url, &caller.tenant.management_key);
-        self.look_at(&recorder.exchanges());
+        let ours = Document::parse(&stack.server.client.get("/openapi.json").text);
+        self.look_at(&recorder.exchanges(), &ours);
     }
 
-    fn look_at(&self, exchanges: &[Exchange]) {
+    fn look_at(&self, exchanges: &[Exchange], ours: &Document) {
         let name = self.name;
-        let ours = Document::read(&parts::workspace().join("control-plane/openapi.json"));
         let without_key = exchanges
             .iter()
             .find(|one| self.sends_idempotency_keys && one.method == "POST" && !one.has_idempotency_key);
@@ -60,7 +60,7 @@ impl Library {
         if let Some(file) = parts::workos_openapi() {
             let theirs = Document::read(&file);
             complaints.extend(exchanges.iter().filter_map(|one| theirs.complaint(one, &ANYWHERE)));
-            complaints.extend(self.uncalled(&ours, &theirs, exchanges));
+            complaints.extend(self.uncalled(ours, &theirs, exchanges));
         }
         assert!(complaints.is_empty(), "{name}, {} complaints:\n{}", complaints.len(), complaints.join("\n"));
     }
@@ -103,7 +103,8 @@ fn node(version: &str, library: &Library) {
 
 #[test]
 fn node_8() {
-    node("8", &Library { name: "@workos-inc/node 8", sends_idempotency_keys: false, lacks: &[] });
+    let lacks = &["GET /user_management/users/{}/api_keys", "POST /user_management/users/{}/api_keys"];
+    node("8", &Library { name: "@workos-inc/node 8", sends_idempotency_keys: false, lacks });
 }
 
 #[test]

@@ -64,7 +64,7 @@ async function organizations() {
     code: "entity_not_found",
   });
   await fails("UnprocessableEntityException", workos.organizations.createOrganization({ name: "" }));
-  // They have no class of its own for 400.
+  // A 400 that names no fields has no class of its own.
   await fails("GenericServerException", workos.organizations.createOrganization({ name: "Other", externalId: "acme-1" }), {
     status: 400,
     message: "Another organization has this external_id already.",
@@ -213,7 +213,7 @@ async function users() {
   const other = await userManagement.createUser({ email: "other@example.com" });
   assert.deepEqual(ids((await userManagement.listUsers({ email })).data), [created.id]);
   assert.deepEqual(ids(await (await userManagement.listUsers({ order: "asc" })).autoPagination()), [created.id, other.id]);
-  await fails("GenericServerException", userManagement.createUser({ email }), { status: 400 });
+  await fails("BadRequestException", userManagement.createUser({ email }), { code: "user_creation_error" });
   await fails("UnprocessableEntityException", userManagement.createUser({ email: "no address" }));
   await userManagement.deleteUser(other.id);
   await fails("NotFoundException", userManagement.getUser(other.id));
@@ -269,7 +269,10 @@ async function userKeys() {
   assert.equal((await keys.validate(value)).apiKey, null, "refused at the next call");
 }
 
-for (const part of [lists, organizations, permissions, organizationKeys]) {
+const parts = [lists, organizations, permissions, organizationKeys, roles, users, memberships];
+// Version 8 knows no keys of users.
+if (!isOld) parts.push(userKeys);
+for (const part of parts) {
   await part();
   console.log(`${part.name}: as expected`);
 }

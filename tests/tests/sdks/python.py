@@ -283,6 +283,6 @@ def user_keys():
     assert validate(created.value) is None, "refused at the next call"
 
 
-for part in [lists, organizations, permissions, organization_keys]:
+for part in [lists, organizations, permissions, organization_keys, roles, users, memberships, user_keys]:
     part()
     print(f"{part.__name__}: as expected")

@@ -90,7 +90,7 @@ async fn organizations(client: &Client, stranger: &Client) -> Result<(), Error> 
     assert_eq!((updated.name.as_str(), updated.external_id.as_deref()), ("Acme, Inc.", Some("acme-1")));
 
     assert_refused(api.get_organization(NOBODY).await, 404, "entity_not_found");
-    assert_refused(create_organization(client, json!({"name": ""})).await, 422, "unprocessable_entity");
+    assert_refused(create_organization(client, json!({"name": ""})).await, 422, "invalid_request_parameters");
     assert_refused(create_organization(client, fields).await, 400, "external_id_already_used");
     let refused = stranger.organizations().get_organization(&created.id).await;
     assert!(refused.is_err_and(|error| error.is_unauthorized()));
@@ -136,7 +136,7 @@ async fn lists(client: &Client) -> Result<(), Error> {
     let by_name = ListOrganizationsParams { search, ..ListOrganizationsParams::default() };
     assert_eq!(ids(api.list_organizations(by_name).await?), [named]);
     let too_many = ListOrganizationsParams { limit: Some(101), ..ListOrganizationsParams::default() };
-    assert_refused(api.list_organizations(too_many).await, 422, "unprocessable_entity");
+    assert_refused(api.list_organizations(too_many).await, 422, "invalid_request_parameters");
     Ok(())
 }
 
@@ -158,7 +158,7 @@ async fn permissions(client: &Client) -> Result<(), Error> {
     assert_eq!(api.update_permission("posts:read", renamed).await?.name, "Read any post");
 
     assert_refused(create("posts:read", "Again").await, 409, "permission_slug_conflict");
-    assert_refused(create("Posts!", "No slug").await, 422, "unprocessable_entity");
+    assert_refused(create("Posts!", "No slug").await, 422, "invalid_request_parameters");
     assert_refused(api.get_permission("posts:none").await, 404, "entity_not_found");
 
     create("short:lived", "Short-lived").await?;
@@ -201,7 +201,7 @@ async fn organization_keys(client: &Client, stranger: &Client) -> Result<(), Err
     assert_refused(api.list_organization_api_keys(NOBODY, two()).await, 404, "entity_not_found");
     assert_refused(create(NOBODY.to_owned(), json!({"name": "Nobody's"})).await, 404, "entity_not_found");
     let unknown = json!({"name": "Unknown permission", "permissions": ["posts:none"]});
-    assert_refused(create(organization.clone(), unknown).await, 422, "unprocessable_entity");
+    assert_refused(create(organization.clone(), unknown).await, 422, "invalid_request_parameters");
 
     let later = expire(created.id.clone(), json!({"expires_at": "2131-01-01T00:00:00Z"})).await?;
     assert_eq!(later.expires_at.as_deref(), Some("2131-01-01T00:00:00.000Z"));

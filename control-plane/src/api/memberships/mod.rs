@@ -177,8 +177,7 @@ async fn change(
         drop(transaction);
         pending
     } else {
-        let generation =
-            storage::set(transaction.conn(), &before.id, &wanted.role.id, wanted.inactive, now).await?;
+        let generation = storage::set(transaction.conn(), &before.id, &wanted.role.id, wanted.inactive, now).await?;
         user_api_keys::touch_all_of_membership(transaction.conn(), environment, (organization, user), now).await?;
         let effect = if wanted.inactive { Effect::Disable } else { Effect::Role(wanted.role.in_record()) };
         Some(app.commit_scope(transaction, &scope, environment, generation, effect).await?)

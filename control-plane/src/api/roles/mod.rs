@@ -19,7 +19,9 @@ use utoipa::ToSchema;
 use super::{
     Error,
     body::or_null,
-    fields::{Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH, ROLE_PERMISSIONS_MAX, ROLES_MAX, without_repeats},
+    fields::{
+        Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH, ROLE_PERMISSIONS_MAX, ROLES_MAX, without_repeats,
+    },
 };
 use crate::{
     app::App,

@@ -46,8 +46,7 @@ pub async fn list(
     {
         return Err(Error::not_found("Organization", id.as_str()));
     }
-    let page =
-        user_api_keys::list(db.conn(), environment, &user, organization.as_ref(), which, &wanted.page).await?;
+    let page = user_api_keys::list(db.conn(), environment, &user, organization.as_ref(), which, &wanted.page).await?;
     answer(&app, db.conn(), &wanted, page).await.map(Json)
 }
 

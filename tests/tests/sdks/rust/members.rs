@@ -129,7 +129,11 @@ pub async fn user_keys(client: &Client) -> Result<(), Error> {
     let api = client.user_management();
     let user = api.get_user_by_external_id("u-1").await?.id;
     let memberships = client.organization_membership();
-    let list = memberships.list_organization_memberships(ListOrganizationMembershipsParams::default()).await?.data;
+    let params = ListOrganizationMembershipsParams {
+        user_id: Some(user.clone()),
+        ..ListOrganizationMembershipsParams::default()
+    };
+    let list = memberships.list_organization_memberships(params).await?.data;
     let membership = list.first().expect("the membership of above");
     let create = |organization: &str| {
         let permissions = ["posts:read", "posts:write"];
