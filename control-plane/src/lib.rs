@@ -6,6 +6,7 @@
 //! | [`storage`] | every SQL text |
 //! | [`edge`] | what the edge is told: the publisher, and the rebuilding and comparing of its store |
 //! | [`usage`] | how often keys are validated: the server's own count, and the task that writes it |
+//! | `sweeper` | the task that forgets what is old |
 //! | [`cli`] | the commands of the binary `latchkey` |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
 //! | [`clock`], [`entropy`] | the two places that read time and randomness |
@@ -41,4 +42,5 @@ pub mod entropy;
 pub mod keys;
 pub mod metrics;
 pub mod storage;
+mod sweeper;
 pub mod usage;

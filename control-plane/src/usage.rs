@@ -34,8 +34,6 @@ use crate::{
     },
 };
 
-mod sweeper;
-
 /// How often what was counted is written.
 pub const WRITE_EACH: Duration = Duration::from_secs(5);
 /// How many batches are added up at once. Those of one environment wait for each other anyway, and while they do, they must
@@ -140,13 +138,8 @@ pub async fn apply(app: &App, batch: &Batch) -> storage::Result<Option<Counted>>
     Ok(counted)
 }
 
-/// Writes what is counted, and forgets what is old, until the sender of `stopped` is dropped. What was counted by then
-/// is still written.
-pub async fn run(app: App, stopped: watch::Receiver<()>) {
-    tokio::join!(write(app.clone(), stopped.clone()), sweeper::run(app, stopped));
-}
-
-async fn write(app: App, mut stopped: watch::Receiver<()>) {
+/// Writes what is counted until the sender of `stopped` is dropped. What was counted by then is still written.
+pub async fn run(app: App, mut stopped: watch::Receiver<()>) {
     let usage = Arc::clone(&app.usage);
     let mut writer = Writer::new(app);
     loop {

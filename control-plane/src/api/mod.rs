@@ -8,6 +8,7 @@ mod api_keys;
 mod body;
 mod error;
 mod fields;
+mod idempotency;
 mod layers;
 mod list;
 mod memberships;
@@ -72,9 +73,11 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(organizations::create::create, organizations::list::list))
         .routes(routes!(organizations::get::get, organizations::update::update, organizations::delete::delete))
         .routes(routes!(organizations::get_by_external_id::get_by_external_id))
+        .routes(routes!(organizations::expiry_policy::get, organizations::expiry_policy::set))
         .routes(routes!(api_keys::create::create, api_keys::list::list))
-        .routes(routes!(api_keys::get::get, api_keys::delete::delete))
+        .routes(routes!(api_keys::get::get, api_keys::update::update, api_keys::delete::delete))
         .routes(routes!(api_keys::expire::expire))
+        .routes(routes!(api_keys::rotate::rotate))
         .routes(routes!(api_keys::validate::validate))
         .routes(routes!(api_keys::usage::usage))
         .routes(routes!(permissions::create::create, permissions::list::list))
@@ -139,6 +142,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
+const UNPROCESSABLE: &str = "The request was understood and cannot be accepted; `errors` names the fields at fault.";
+const UNPROCESSABLE_OR_REUSED: &str = "The request was understood and cannot be accepted; `errors` names the fields at fault. With the code \
+     `idempotency_key_reused`, there was another request with this Idempotency-Key.";
+
 /// The errors that an operation can answer for what it is. Those of its own are in its description.
 fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'static str)> {
     let mut errors = vec![
@@ -148,6 +155,8 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
     ];
     let is_in_query =
         |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);
+    let is_idempotency_key =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.name == idempotency::HEADER);
     // What the server's own operators ask for overrides the requirement of a management key.
     if operation.security.is_none() {
         errors.extend([("401", "No valid management key was sent."), ("403", "The management key lacks the scope.")]);
@@ -156,7 +165,8 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
         errors.extend([("400", "The body is not JSON."), ("413", "The body is too long.")]);
     }
     if operation.request_body.is_some() || operation.parameters.iter().flatten().any(is_in_query) {
-        errors.push(("422", "The request was understood and cannot be accepted; `errors` names the fields at fault."));
+        let is_repeatable = operation.parameters.iter().flatten().any(is_idempotency_key);
+        errors.push(("422", if is_repeatable { UNPROCESSABLE_OR_REUSED } else { UNPROCESSABLE }));
     }
     if path.contains('{') {
         errors.push(("404", "There is no such thing in this environment."));

@@ -8,7 +8,7 @@ use std::sync::{
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode, header},
+    http::{HeaderMap, Request, StatusCode, header},
 };
 use serde_json::{Value, json};
 use shared::{Timestamp, id::EnvironmentId, scope};
@@ -31,7 +31,7 @@ pub struct Server {
 }
 
 /// An answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     pub status: u16,
     pub text: String,
@@ -170,13 +170,26 @@ impl Server {
         if let Some(authorization) = authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        self.ask(request.body(body).unwrap()).await.1
+    }
+
+    /// Posts JSON as this caller, with one header more.
+    pub async fn post_with(&self, name: &str, value: &str, path: &str, body: &Value) -> (HeaderMap, Reply) {
+        let authorization = format!("Bearer {}", self.management_key);
+        let request = Request::post(path).header(header::AUTHORIZATION, authorization).header(name, value);
+        self.ask(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Sends a request as it is.
+    pub async fn ask(&self, request: Request<Body>) -> (HeaderMap, Reply) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         if !status.is_success() || status == StatusCode::CREATED {
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
         }
+        let headers = response.headers().clone();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        Reply { status: status.as_u16(), text: String::from_utf8(body.to_vec()).unwrap() }
+        (headers, Reply { status: status.as_u16(), text: String::from_utf8(body.to_vec()).unwrap() })
     }
 
     /// Writes how keys were used, as the server does every few seconds.

@@ -1,4 +1,4 @@
-//! All that runs beside the server: to tell the edge what was changed, and to write how keys were used.
+//! All that runs beside the server: to tell the edge what was changed, and to write how keys were used, and to forget what is old.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
     pump::{self, Pump},
     reseal,
 };
-use crate::{app::App, config::Config, usage};
+use crate::{app::App, config::Config, sweeper, usage};
 
 /// How long the keeper waits for the feed's answers. Its pages are long, and no caller waits for them.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,7 +60,8 @@ impl Publishing {
     /// the change feed: a restored one would bring back what was revoked since.
     pub async fn run(self, stopped: watch::Receiver<()>) {
         let usage = usage::run(self.app.clone(), stopped.clone());
-        tokio::join!(usage, self.publish(stopped));
+        let sweeper = sweeper::run(self.app.clone(), stopped.clone());
+        tokio::join!(usage, sweeper, self.publish(stopped));
     }
 
     async fn publish(self, mut stopped: watch::Receiver<()>) {

@@ -17,7 +17,7 @@ use shared::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{
-    Db, JsonText,
+    Conn, Db, JsonText, Result,
     api_keys::{self, NewApiKey},
     dialect::sql,
     key_terms::Terms,
@@ -146,6 +146,7 @@ impl Tenant {
             digest: &Digest::of(text),
             obfuscated_value: "lk_test_…abcd",
             terms: &Terms { name: text.to_owned(), permissions, ..Terms::default() },
+            rotated_from: None,
             created_by: &self.creator,
             now,
         };
@@ -181,6 +182,20 @@ pub(crate) async fn very_many_keys(db: &Db, tenant: &Tenant, count: i64) {
     transaction.commit().await.unwrap();
 }
 
+/// Sets from when on a key is refused, and returns its new version.
+pub(crate) async fn set_expiry(
+    conn: Conn<'_>,
+    id: &ApiKeyId,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Version> {
+    const SQL: &str = "UPDATE api_keys
+        SET expires_at = $2, updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+        WHERE id = $1
+        RETURNING version";
+    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(expires_at).bind(now).fetch_one(c).await)
+}
+
 /// An organization that is in no database yet.
 pub(crate) fn organization(environment: &EnvironmentId, now: Timestamp) -> Organization {
     Organization {
@@ -207,4 +222,12 @@ pub(crate) async fn execute(db: &Db, sql: &'static str) {
 pub(crate) async fn sealed_at(db: &Db) -> Vec<Option<Timestamp>> {
     const SQL: &str = "SELECT sealed_at FROM api_keys ORDER BY name";
     on_db!(db.read().await.unwrap().conn(), c => sqlx::query_scalar(SQL).fetch_all(c).await).unwrap()
+}
+
+/// All that is kept of creations that may be repeated: of each its place, its fingerprint and its answer.
+pub(crate) async fn idempotent_answers(db: &Db) -> Vec<[Vec<u8>; 3]> {
+    const SQL: &str = "SELECT place, fingerprint, answer FROM idempotent_answers";
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> =
+        on_db!(db.read().await.unwrap().conn(), c => sqlx::query_as(SQL).fetch_all(c).await).unwrap();
+    rows.into_iter().map(|(place, fingerprint, answer)| [place, fingerprint, answer]).collect()
 }

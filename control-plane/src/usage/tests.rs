@@ -8,6 +8,7 @@ use crate::{
         Db,
         testing::{conformance, execute},
     },
+    sweeper,
 };
 
 /// A server with one key.

@@ -1,13 +1,19 @@
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{Rfc3339, id::OrganizationId, record::Owner};
 use utoipa::ToSchema;
 
 use super::new::{self, CreatedApiKey};
 use crate::{
-    api::{Error, access::WriteApiKeys, body::JsonBody, path::InPath},
+    api::{
+        Error,
+        access::WriteApiKeys,
+        body::JsonBody,
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+        path::InPath,
+    },
     app::App,
     storage::outbox::Kind,
 };
@@ -22,7 +28,8 @@ pub struct CreateApiKey {
     #[serde(default)]
     #[schema(max_items = 100)]
     permissions: Option<Vec<String>>,
-    /// From when on it is refused; it must lie in the future. Left out or null: never.
+    /// From when on it is refused; it must lie in the future, and no further than the organization's policy
+    /// allows. Left out or null: as the policy says, which is never unless it was set.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
     /// Until when it is refused. Left out or null: it is accepted at once.
@@ -46,25 +53,29 @@ impl From<CreateApiKey> for new::Fields {
 
 /// Create an organization's API key.
 #[utoipa::path(post, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path), IdempotencyKey),
     request_body = CreateApiKey,
     responses((status = 201, body = CreatedApiKey)))]
 pub async fn create(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(organization): InPath<OrganizationId>,
-    JsonBody(body): JsonBody<CreateApiKey>,
-) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateApiKey>>,
+) -> Result<Answer, Error> {
     let terms = new::Fields::from(body).check()?;
     let owner = Owner::Organization { id: organization };
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
-    let made = new::make(&mut transaction, &caller, &owner, &terms, now).await?;
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
+    let made = new::make(&mut transaction, &caller, &owner, terms, now).await?;
     let (id, version) = (made.row.id.clone(), made.row.version);
-    let answer = CreatedApiKey::new(made, now);
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
     let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
     app.await_creation(&committed).await;
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -87,6 +98,7 @@ mod tests {
             })).await;
             let value = created.as_object_mut().unwrap().remove("value").unwrap();
             let value = value.as_str().unwrap();
+            assert_eq!(created["created_by"].as_str().map(|id| id.starts_with("management_key_")), Some(true));
             assert_eq!(created, json!({
                 "object": "api_key",
                 "id": created["id"],
@@ -98,11 +110,14 @@ mod tests {
                 "permissions": ["posts:write", "posts:read"],
                 "created_at": START.to_string(),
                 "updated_at": START.to_string(),
+                "created_by": created["created_by"],
             }));
             let path = format!("/api_keys/{}", id_of(&created));
             assert_eq!(server.get(&path).await.expect(200), created);
             let list = server.get(&format!("/organizations/{organization}/api_keys")).await.expect(200);
             assert_eq!(list["data"], json!([created]));
+            // Whoever validates keys does not learn who made them.
+            created.as_object_mut().unwrap().remove("created_by");
             assert_eq!(server.validate(value).await, json!({"api_key": created}));
         }
 

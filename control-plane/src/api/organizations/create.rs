@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{error::ErrorBody, id::OrganizationId};
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use crate::{
         access::WriteOrganizations,
         body::JsonBody,
         fields::{Checks, NAME_MAX_LENGTH},
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
     },
     app::App,
     entropy::OsEntropy,
@@ -43,6 +44,7 @@ pub struct CreateOrganization {
 
 /// Create an organization.
 #[utoipa::path(post, path = "/organizations", tag = "organizations",
+    params(IdempotencyKey),
     request_body = CreateOrganization,
     responses(
         (status = 201, body = Organization),
@@ -51,8 +53,8 @@ pub struct CreateOrganization {
 pub async fn create(
     State(app): State<App>,
     WriteOrganizations(caller): WriteOrganizations,
-    JsonBody(body): JsonBody<CreateOrganization>,
-) -> Result<(StatusCode, Json<Organization>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateOrganization>>,
+) -> Result<Answer, Error> {
     let metadata = body.metadata.unwrap_or_default();
     let domains = named_domains(body.domains, body.domain_data).unwrap_or_default();
     let mut checks = Checks::default();
@@ -66,6 +68,10 @@ pub async fn create(
 
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
     let id = OrganizationId::generate(now, &mut OsEntropy);
     let organization = organizations::Organization {
         environment_id: caller.environment,
@@ -82,8 +88,10 @@ pub async fn create(
         return Err(external_id_taken());
     }
     organizations::index_domains(transaction.conn(), &organization).await?;
+    let created = Organization::from(organization);
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &created).await?;
     transaction.commit().await?;
-    Ok((StatusCode::CREATED, Json(organization.into())))
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{error::ErrorBody, id::PermissionId};
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use crate::{
         access::WritePermissions,
         body::JsonBody,
         fields::{Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH},
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
     },
     app::App,
     entropy::OsEntropy,
@@ -37,6 +38,7 @@ pub struct CreatePermission {
 
 /// Create a permission.
 #[utoipa::path(post, path = "/authorization/permissions", tag = "permissions",
+    params(IdempotencyKey),
     request_body = CreatePermission,
     responses(
         (status = 201, body = Permission),
@@ -45,8 +47,8 @@ pub struct CreatePermission {
 pub async fn create(
     State(app): State<App>,
     WritePermissions(caller): WritePermissions,
-    JsonBody(body): JsonBody<CreatePermission>,
-) -> Result<(StatusCode, Json<Permission>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreatePermission>>,
+) -> Result<Answer, Error> {
     let resource_type_slug = body.resource_type_slug.unwrap_or_else(|| "organization".to_owned());
     let mut checks = Checks::default();
     checks.slug("slug", &body.slug);
@@ -57,6 +59,10 @@ pub async fn create(
 
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
     let permission = permissions::Permission {
         id: PermissionId::generate(now, &mut OsEntropy),
         environment_id: caller.environment,
@@ -70,8 +76,10 @@ pub async fn create(
     if !permissions::insert(transaction.conn(), &permission).await? {
         return Err(Error::conflict("permission_slug_conflict", "There is a permission of this slug already."));
     }
+    let created = Permission::from(permission);
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &created).await?;
     transaction.commit().await?;
-    Ok((StatusCode::CREATED, Json(permission.into())))
+    Ok(answer)
 }
 
 #[cfg(test)]

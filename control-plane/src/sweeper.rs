@@ -1,4 +1,4 @@
-//! Forgets usage that is older than it is kept for, and senders that are gone.
+//! Forgets what is older than it is kept for: usage, senders of it that are gone, and answers of creations.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     app::App,
-    storage::{self, usage},
+    storage::{self, idempotency, usage},
 };
 
 /// How often it is looked for.
@@ -18,10 +18,10 @@ const STEPS: u32 = 60;
 /// The pause between two of them.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A sender that told of nothing for so long tells nothing any more, and repeats nothing: a week.
-pub(super) const SENDER_GONE_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
+const SENDER_GONE_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Forgets until the sender of `stopped` is dropped.
-pub(super) async fn run(app: App, mut stopped: watch::Receiver<()>) {
+pub async fn run(app: App, mut stopped: watch::Receiver<()>) {
     tokio::select! {
         _ = stopped.changed() => {}
         () = sweep(app) => {}
@@ -31,7 +31,7 @@ pub(super) async fn run(app: App, mut stopped: watch::Receiver<()>) {
 async fn sweep(app: App) {
     loop {
         if let Err(error) = turn(&app).await {
-            tracing::error!("old usage cannot be forgotten, and will be tried again: {error}");
+            tracing::error!("what is old cannot be forgotten, and will be tried again: {error}");
         }
         sleep(TURN_EACH).await;
     }
@@ -48,13 +48,15 @@ async fn turn(app: &App) -> storage::Result<()> {
 }
 
 /// Forgets so many rows of each table at the most, and returns how many it forgot.
-pub(super) async fn step(app: &App, limit: i64) -> storage::Result<u64> {
+pub(crate) async fn step(app: &App, limit: i64) -> storage::Result<u64> {
     let now = app.clock.now();
     let first = app.usage.retention.hours(now).first;
     let mut transaction = app.db.write().await?;
     let rows = usage::forget_before(transaction.conn(), first, limit).await?;
     let gone = now.plus_millis(-SENDER_GONE_MILLIS);
     let senders = usage::forget_senders(transaction.conn(), gone, limit).await?;
+    let kept_until = now.plus_millis(-idempotency::KEPT_MILLIS);
+    let answers = idempotency::forget(transaction.conn(), kept_until, limit).await?;
     transaction.commit().await?;
-    Ok(rows + senders)
+    Ok(rows + senders + answers)
 }
