@@ -56,10 +56,15 @@ impl Library {
         assert!(without_key.is_none(), "{name} sent no Idempotency-Key: {without_key:?}");
         let undescribed = exchanges.iter().find(|one| ours.operation(&one.method, &one.path).is_none());
         assert!(undescribed.is_none(), "{name} calls what we do not describe: {undescribed:?}");
-        let mut complaints: Vec<String> = exchanges.iter().filter_map(|one| ours.complaint(one, &[])).collect();
+        let mut complaints: Vec<String> = exchanges
+            .iter()
+            .filter_map(|one| ours.complaint(one, &[]))
+            .map(|complaint| format!("by ours, {complaint}"))
+            .collect();
         if let Some(file) = parts::workos_openapi() {
             let theirs = Document::read(&file);
-            complaints.extend(exchanges.iter().filter_map(|one| theirs.complaint(one, &ANYWHERE)));
+            let by_theirs = exchanges.iter().filter_map(|one| theirs.complaint(one, &ANYWHERE));
+            complaints.extend(by_theirs.map(|complaint| format!("by WorkOS's, {complaint}")));
             complaints.extend(self.uncalled(ours, &theirs, exchanges));
         }
         assert!(complaints.is_empty(), "{name}, {} complaints:\n{}", complaints.len(), complaints.join("\n"));

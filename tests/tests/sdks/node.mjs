@@ -167,6 +167,16 @@ async function organizationKeys() {
   await fails("NotFoundException", keys.delete(lost.id));
 }
 
+async function idempotency() {
+  const { id: organizationId } = await workos.organizations.createOrganization({ name: "Creates once" });
+  const create = (name, idempotencyKey) => keys.create({ organizationId, name }, { idempotencyKey });
+  const first = await create("Production", "first");
+  assert.deepEqual(await create("Production", "first"), first, "the same key, its text included");
+  assert.notEqual((await create("Production", "second")).id, first.id);
+  await fails("UnprocessableEntityException", create("Another name", "first"), { code: "idempotency_key_reused" });
+  assert.equal((await keys.list({ organizationId })).data.length, 2);
+}
+
 async function roles() {
   const { authorization } = workos;
   const created = await authorization.createEnvironmentRole({ slug: "editor", name: "Editor", description: "Edits posts" });
@@ -269,7 +279,7 @@ async function userKeys() {
   assert.equal((await keys.validate(value)).apiKey, null, "refused at the next call");
 }
 
-const parts = [lists, organizations, permissions, organizationKeys, roles, users, memberships];
+const parts = [lists, organizations, permissions, organizationKeys, idempotency, roles, users, memberships];
 // Version 8 knows no keys of users.
 if (!isOld) parts.push(userKeys);
 for (const part of parts) {

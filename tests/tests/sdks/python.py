@@ -179,6 +179,21 @@ def organization_keys():
         keys.delete_api_key(lost.id)
 
 
+def idempotency():
+    organization = client.organizations.create_organization(name="Creates once").id
+
+    def create(name, idempotency_key):
+        options = {"idempotency_key": idempotency_key}
+        return client.api_keys.create_organization_api_key(organization, name=name, request_options=options)
+
+    first = create("Production", "first")
+    assert create("Production", "first") == first, "the same key, its text included"
+    assert create("Production", "second").id != first.id
+    with fails(workos.UnprocessableEntityError, "idempotency_key_reused"):
+        create("Another name", "first")
+    assert len(client.api_keys.list_organization_api_keys(organization).data) == 2
+
+
 def roles():
     authorization = client.authorization
     created = authorization.create_environment_role(slug="editor", name="Editor", description="Edits posts")
@@ -283,6 +298,6 @@ def user_keys():
     assert validate(created.value) is None, "refused at the next call"
 
 
-for part in [lists, organizations, permissions, organization_keys, roles, users, memberships, user_keys]:
+for part in [lists, organizations, permissions, organization_keys, idempotency, roles, users, memberships, user_keys]:
     part()
     print(f"{part.__name__}: as expected")

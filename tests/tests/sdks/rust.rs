@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tests::wait::{CONVERGENCE, Deadline, PAUSE};
 use workos::{
-    ApiKey, ApiKeyOwnerOneOf, Client, Error, PaginationOrder, ValidateApiKey,
+    ApiKey, ApiKeyOwnerOneOf, Client, Error, PaginationOrder, RequestOptions, ValidateApiKey,
     resources::api_keys::{
         CreateApiKeyExpireParams, CreateOrganizationApiKeyParams, CreateValidationParams, ListOrganizationApiKeysParams,
     },
@@ -28,6 +28,7 @@ pub async fn run(base_url: &str, management_key: &str) -> Result<(), Error> {
     organizations(&client, &stranger).await?;
     permissions(&client).await?;
     organization_keys(&client, &stranger).await?;
+    idempotency(&client).await?;
     members::roles(&client).await?;
     members::users(&client).await?;
     members::memberships(&client).await?;
@@ -215,5 +216,23 @@ async fn organization_keys(client: &Client, stranger: &Client) -> Result<(), Err
     api.delete_api_key(&lost.id).await?;
     assert!(validate(client, lost.value.expose()).await?.is_none(), "refused at the next call");
     assert_refused(api.delete_api_key(&lost.id).await, 404, "entity_not_found");
+    Ok(())
+}
+
+async fn idempotency(client: &Client) -> Result<(), Error> {
+    let organization = create_organization(client, json!({"name": "Creates once"})).await?.id;
+    let (api, organization) = (client.api_keys(), organization.as_str());
+    let create = async |name: &str, key: &str| {
+        let options = RequestOptions::new().idempotency_key(key);
+        let params = CreateOrganizationApiKeyParams::new(body(json!({"name": name})));
+        api.create_organization_api_key_with_options(organization, params, Some(&options)).await
+    };
+    let first = create("Production", "first").await?;
+    let again = create("Production", "first").await?;
+    assert_eq!((&again.id, again.value.expose()), (&first.id, first.value.expose()), "its text included");
+    assert_ne!(create("Production", "second").await?.id, first.id);
+    assert_refused(create("Another name", "first").await, 422, "idempotency_key_reused");
+    let all = api.list_organization_api_keys(organization, ListOrganizationApiKeysParams::default()).await?;
+    assert_eq!(all.data.len(), 2);
     Ok(())
 }
