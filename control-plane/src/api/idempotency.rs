@@ -24,7 +24,11 @@ use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use shared::{Timestamp, caller, entropy::Entropy, error::{ApiError, FieldError}};
+use shared::{
+    Timestamp, caller,
+    entropy::Entropy,
+    error::{ApiError, FieldError},
+};
 use utoipa::IntoParams;
 
 use super::{Error, body};
