@@ -281,7 +281,9 @@ impl ApiKeyGrant {
     pub fn effective_permissions(&self) -> Cow<'_, [String]> {
         match (&self.owner, &self.membership) {
             (Owner::Organization { .. }, _) => Cow::Borrowed(&self.permissions),
-            (Owner::User { .. }, Some(membership)) => Cow::Owned(permission::of_both(&self.permissions, &membership.role.permissions)),
+            (Owner::User { .. }, Some(membership)) => {
+                Cow::Owned(permission::of_both(&self.permissions, &membership.role.permissions))
+            }
             (Owner::User { .. }, None) => Cow::Owned(vec![]),
         }
     }

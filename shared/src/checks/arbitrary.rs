@@ -146,7 +146,8 @@ fn api_key_grant() -> impl Strategy<Value = Grant> {
     (api_key_id(), owner(), permissions(), limits, option::of(membership())).prop_map(
         |(id, owner, permissions, (resources, ip_allow_list, metadata, last_used_at), membership)| {
             let membership = membership.filter(|_| matches!(owner, Owner::User { .. }));
-            let key = ApiKeyGrant { id, owner, permissions, resources, ip_allow_list, metadata, last_used_at, membership };
+            let key =
+                ApiKeyGrant { id, owner, permissions, resources, ip_allow_list, metadata, last_used_at, membership };
             Grant::ApiKey(key)
         },
     )

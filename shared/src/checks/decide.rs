@@ -141,7 +141,8 @@ pub fn what_is_accepted_has_nothing_against_it() -> Outcome {
         let Grant::ApiKey(key) = &record.grant else { return Ok(()) };
         let of_its_address = key.ip_allow_list.is_empty()
             || ip.is_some_and(|ip| key.ip_allow_list.iter().any(|range| range.contains(&ip.to_canonical())));
-        let of_its_permissions = permissions.as_ref().is_none_or(|needed| needed.is_met_by(&key.effective_permissions()));
+        let of_its_permissions =
+            permissions.as_ref().is_none_or(|needed| needed.is_met_by(&key.effective_permissions()));
         let is_users = matches!(key.owner, Owner::User { .. });
         let against = [
             record.revoked.is_some(),

@@ -125,6 +125,10 @@ pub fn two_sets_grant_what_each_does() -> Outcome {
     let values = (arbitrary::permissions(), arbitrary::permissions(), arbitrary::permission());
     property(values, |(one, other, wanted)| {
         let both = of_both(&one, &other);
-        equal(&format!("{wanted} by {both:?}"), grants(&both, &wanted), grants(&one, &wanted) && grants(&other, &wanted))
+        equal(
+            &format!("{wanted} by {both:?}"),
+            grants(&both, &wanted),
+            grants(&one, &wanted) && grants(&other, &wanted),
+        )
     })
 }

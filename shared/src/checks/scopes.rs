@@ -163,5 +163,8 @@ pub fn a_deleted_permission_leaves_key_and_role() -> Outcome {
     let role = Role { id: ids.other_role.clone(), generation: 10, permissions: texts(&["a", "posts:read"]) };
     let changed = (ids.membership(), 11, Effect::Role(role));
     equal("of another role", after(&[deleted("posts:read"), changed], &record)?, Ok(texts(&["a"])))?;
-    ensure("what was sealed since", after(&[(deleted("a").0, 10, Effect::Revoke)], &record)?.is_ok_and(|all| all.len() == 3))
+    ensure(
+        "what was sealed since",
+        after(&[(deleted("a").0, 10, Effect::Revoke)], &record)?.is_ok_and(|all| all.len() == 3),
+    )
 }
