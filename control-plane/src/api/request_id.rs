@@ -10,7 +10,9 @@ const MAX_LENGTH: usize = 128;
 
 /// What the client calls the request, if that is a name; else a new one.
 pub fn of(headers: &HeaderMap, now: Timestamp, entropy: &mut impl Entropy) -> String {
-    let given = headers.get(HEADER).and_then(|value| value.to_str().ok()).filter(|name| is_name(name));
+    let mut all = headers.get_all(HEADER).iter();
+    let only = all.next().filter(|_| all.next().is_none());
+    let given = only.and_then(|value| value.to_str().ok()).filter(|name| is_name(name));
     given.map_or_else(|| RequestId::generate(now, entropy).into(), str::to_owned)
 }
 
@@ -48,6 +50,9 @@ mod tests {
         for good in ["a", "b8e2/{x}:\"y\"~!", &longest] {
             assert_eq!(name_of(good.as_bytes()), good);
         }
+        let twice =
+            HeaderMap::from_iter([(HEADER, HeaderValue::from_static("a")), (HEADER, HeaderValue::from_static("a"))]);
+        assert_eq!(of(&twice, START, &mut Repeating(0)).len(), made.len());
         for bad in ["".as_bytes(), b" ", b"a b", b"a\tb", "ä".as_bytes(), b"\xff", "x".repeat(129).as_bytes()] {
             assert_eq!(name_of(bad), made);
         }
