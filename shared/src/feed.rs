@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Timestamp,
     digest::Place,
-    id::{EnvironmentId, OrganizationId, RoleId, UserId},
+    id::{EnvironmentId, MembershipId, OrganizationId, RoleId, UserId},
     record::{Role, Version},
 };
 
@@ -140,8 +140,8 @@ pub enum Scope<'a> {
     Permission(&'a EnvironmentId, &'a str),
     /// A user.
     User(&'a UserId),
-    /// That a user belongs to an organization. All memberships that the two ever had are one scope.
-    Membership(&'a OrganizationId, &'a UserId),
+    /// That a user belongs to an organization.
+    Membership(&'a MembershipId),
     /// A role.
     Role(&'a RoleId),
 }
@@ -154,7 +154,7 @@ impl Scope<'_> {
             Self::Organization(id) => format!("organization:{id}"),
             Self::Permission(environment, slug) => format!("permission:{environment}:{slug}"),
             Self::User(id) => format!("user:{id}"),
-            Self::Membership(organization, user) => format!("membership:{organization}:{user}"),
+            Self::Membership(id) => format!("membership:{id}"),
             Self::Role(id) => format!("role:{id}"),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     digest::Place,
     feed::{Effect, Scope},
     freshness::Stored,
-    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, RoleId, UserId},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
     key::Prefix,
     permission,
 };
@@ -94,6 +94,8 @@ pub struct ApiKeyGrant {
 /// That a user belongs to an organization, as it was when the record was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
+    /// Its id.
+    pub id: MembershipId,
     /// How often it was changed.
     pub generation: i64,
     /// Whether its keys are refused for the time being.
@@ -239,11 +241,11 @@ impl Stored for Record {
         let organization = Scope::Organization(key.owner.organization());
         let mut scopes = vec![(organization.place(), Version(self.generations.organization))];
         let mut permissions: Vec<&String> = key.permissions.iter().collect();
-        if let Owner::User { id, organization_id } = &key.owner {
+        if let Owner::User { id, .. } = &key.owner {
             // Users are never narrowed but once, when they are deleted.
             scopes.push((Scope::User(id).place(), Version(0)));
-            if let Some(Membership { generation, role, .. }) = &key.membership {
-                scopes.push((Scope::Membership(organization_id, id).place(), Version(*generation)));
+            if let Some(Membership { id, generation, role, .. }) = &key.membership {
+                scopes.push((Scope::Membership(id).place(), Version(*generation)));
                 scopes.push((Scope::Role(&role.id).place(), Version(role.generation)));
                 permissions.extend(role.permissions.iter().filter(|slug| !key.permissions.contains(slug)));
             }
@@ -300,7 +302,7 @@ impl ApiKeyGrant {
     }
 
     fn is_of_membership(&self, scope: Place) -> bool {
-        matches!(&self.owner, Owner::User { id, organization_id } if scope == Scope::Membership(organization_id, id).place())
+        self.membership.as_ref().is_some_and(|membership| scope == Scope::Membership(&membership.id).place())
     }
 
     /// A permission is taken from the key, and from its user's role.

@@ -56,6 +56,14 @@ access! {
     ReadPermissions => PermissionsRead;
     /// May create, change and delete permissions.
     WritePermissions => PermissionsWrite;
+    /// May see roles.
+    ReadRoles => RolesRead;
+    /// May create, change and delete roles.
+    WriteRoles => RolesWrite;
+    /// May see users and their memberships.
+    ReadUsers => UsersRead;
+    /// May create, change and delete users and their memberships.
+    WriteUsers => UsersWrite;
 }
 
 async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Caller, Error> {

@@ -1,6 +1,6 @@
 //! What the fields of requests may hold. Everything that reaches the database has passed here or is an id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use shared::{error::ApiError, error::FieldError, permission};
 
@@ -14,12 +14,20 @@ pub const PERMISSION_NAME_MAX_LENGTH: usize = 48;
 pub const DESCRIPTION_MAX_LENGTH: usize = 150;
 /// The longest external id.
 pub const EXTERNAL_ID_MAX_LENGTH: usize = 128;
+/// The longest e-mail address, in bytes (RFC 5321, with erratum 1690 of RFC 3696).
+const EMAIL_MAX_LENGTH: usize = 254;
+/// The longest name of a language, as `en-US`.
+pub const LOCALE_MAX_LENGTH: usize = 35;
 /// How many entries metadata may have, and how long their keys and values may be.
 pub const METADATA_MAX_ENTRIES: usize = 50;
 const METADATA_KEY_MAX_LENGTH: usize = 40;
 const METADATA_VALUE_MAX_LENGTH: usize = 600;
 /// How many permissions one key may have.
 pub const PERMISSIONS_MAX: usize = 100;
+/// How many permissions one role may have.
+pub const ROLE_PERMISSIONS_MAX: usize = 200;
+/// How many roles an environment may have, and how many an organization of its own.
+pub const ROLES_MAX: usize = 200;
 /// How many domains an organization may have.
 pub const DOMAINS_MAX: usize = 50;
 
@@ -61,6 +69,12 @@ impl Checks {
         self.require(is_external_id(text), "external_id", "invalid", message);
     }
 
+    /// An address for e-mail. Whether it exists is not for us to find out.
+    pub fn email(&mut self, text: &str) {
+        let message = "must be an e-mail address of at most 254 characters";
+        self.require(is_email(text), "email", "invalid", message);
+    }
+
     /// The product's own notes.
     pub fn metadata(&mut self, metadata: &BTreeMap<String, String>) {
         let fits = metadata.len() <= METADATA_MAX_ENTRIES;
@@ -78,9 +92,34 @@ impl Checks {
     }
 }
 
+/// Each of these texts once, in their order.
+pub fn without_repeats(texts: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    texts.into_iter().filter(|text| seen.insert(text.clone())).collect()
+}
+
+/// Adds, replaces or removes entries of metadata. Null instead of entries removes all.
+pub fn merge_metadata(metadata: &mut BTreeMap<String, String>, changes: Option<BTreeMap<String, Option<String>>>) {
+    let Some(changes) = changes else {
+        return metadata.clear();
+    };
+    for (key, value) in changes {
+        match value {
+            Some(value) => metadata.insert(key, value),
+            None => metadata.remove(&key),
+        };
+    }
+}
+
 /// Whether the text can be an external id.
 pub fn is_external_id(text: &str) -> bool {
     (1..=EXTERNAL_ID_MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+fn is_email(text: &str) -> bool {
+    let is_plain =
+        |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@');
+    text.len() <= EMAIL_MAX_LENGTH && text.split_once('@').is_some_and(|(user, host)| is_plain(user) && is_plain(host))
 }
 
 /// Whether the text has the form of a domain name, in lower case.

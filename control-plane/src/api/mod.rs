@@ -3,6 +3,7 @@
 mod access;
 #[cfg(test)]
 mod acknowledgements;
+mod api_key_permissions;
 mod api_keys;
 mod body;
 mod client_address;
@@ -12,16 +13,20 @@ mod idempotency;
 mod layers;
 pub mod limits;
 mod list;
+mod memberships;
 mod operations;
 mod organizations;
 mod path;
 mod permissions;
 mod request_id;
+mod roles;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 mod usage;
+mod user_api_keys;
+mod users;
 
 use axum::Router;
 use utoipa::{
@@ -78,6 +83,32 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api_keys::usage::usage))
         .routes(routes!(permissions::create::create, permissions::list::list))
         .routes(routes!(permissions::get::get, permissions::update::update, permissions::delete::delete))
+        .routes(routes!(api_key_permissions::get::get, api_key_permissions::set::set))
+        .routes(routes!(roles::of_environment::create::create, roles::of_environment::list::list))
+        .routes(routes!(roles::of_environment::get::get, roles::of_environment::update::update))
+        .routes(routes!(
+            roles::of_environment::set_permissions::set_permissions,
+            roles::of_environment::add_permission::add_permission
+        ))
+        .routes(routes!(roles::of_organization::create::create, roles::of_organization::list::list))
+        .routes(routes!(
+            roles::of_organization::get::get,
+            roles::of_organization::update::update,
+            roles::of_organization::delete::delete
+        ))
+        .routes(routes!(
+            roles::of_organization::set_permissions::set_permissions,
+            roles::of_organization::add_permission::add_permission
+        ))
+        .routes(routes!(roles::of_organization::remove_permission::remove_permission))
+        .routes(routes!(users::create::create, users::list::list))
+        .routes(routes!(users::get::get, users::update::update, users::delete::delete))
+        .routes(routes!(users::get_by_external_id::get_by_external_id))
+        .routes(routes!(user_api_keys::create::create, user_api_keys::list::list))
+        .routes(routes!(memberships::create::create, memberships::list::list))
+        .routes(routes!(memberships::get::get, memberships::update::update, memberships::delete::delete))
+        .routes(routes!(memberships::deactivate::deactivate))
+        .routes(routes!(memberships::reactivate::reactivate))
         .routes(routes!(usage::get::get))
         .routes(routes!(operations::health))
         .routes(routes!(operations::ready))

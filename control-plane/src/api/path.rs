@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use shared::id::{ApiKeyId, OrganizationId};
+use shared::id::{ApiKeyId, MembershipId, OrganizationId, UserId};
 
 use super::Error;
 use crate::app::App;
@@ -25,6 +25,14 @@ impl Named for OrganizationId {
     const NOUN: &'static str = "Organization";
 }
 
+impl Named for UserId {
+    const NOUN: &'static str = "User";
+}
+
+impl Named for MembershipId {
+    const NOUN: &'static str = "Organization membership";
+}
+
 /// The slug of a permission. One that cannot be a slug is one that does not exist.
 #[derive(Debug)]
 pub struct PermissionSlug(pub String);
@@ -39,6 +47,38 @@ impl FromStr for PermissionSlug {
 
 impl Named for PermissionSlug {
     const NOUN: &'static str = "Permission";
+}
+
+/// The slug of a role.
+#[derive(Debug)]
+pub struct RoleSlug(pub String);
+
+impl FromStr for RoleSlug {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if shared::permission::is_slug(text) { Ok(Self(text.to_owned())) } else { Err(()) }
+    }
+}
+
+impl Named for RoleSlug {
+    const NOUN: &'static str = "Role";
+}
+
+/// What the product calls a user.
+#[derive(Debug)]
+pub struct UserExternalId(pub String);
+
+impl FromStr for UserExternalId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        text.parse().map(|ExternalId(text)| Self(text))
+    }
+}
+
+impl Named for UserExternalId {
+    const NOUN: &'static str = "User";
 }
 
 /// What the product calls an organization.
@@ -66,6 +106,35 @@ impl<T: Named> FromRequestParts<App> for InPath<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let text = Path::<String>::from_request_parts(parts, app).await.map(|Path(text)| text).unwrap_or_default();
-        text.parse().map(Self).map_err(|_| Error::not_found(T::NOUN, &text))
+        named(&text).map(Self)
     }
+}
+
+/// The things that the path names, in its order.
+#[derive(Debug)]
+pub struct InPaths<T>(pub T);
+
+impl<A: Named, B: Named> FromRequestParts<App> for InPaths<(A, B)> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, app).await;
+        let (a, b) = texts.map(|Path(texts)| texts).unwrap_or_default();
+        Ok(Self((named(&a)?, named(&b)?)))
+    }
+}
+
+impl<A: Named, B: Named, C: Named> FromRequestParts<App> for InPaths<(A, B, C)> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let texts = Path::<(String, String, String)>::from_request_parts(parts, app).await;
+        let (a, b, c) = texts.map(|Path(texts)| texts).unwrap_or_default();
+        Ok(Self((named(&a)?, named(&b)?, named(&c)?)))
+    }
+}
+
+/// What a text names.
+pub fn named<T: Named>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| Error::not_found(T::NOUN, text))
 }

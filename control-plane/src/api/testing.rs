@@ -222,6 +222,32 @@ impl Server {
         self.post(&format!("/organizations/{organization}/api_keys"), body).await.expect(201)
     }
 
+    /// Makes a user, and returns its id.
+    pub async fn user(&self, body: Value) -> String {
+        id_of(&self.post("/user_management/users", body).await.expect(201))
+    }
+
+    /// Makes a user belong to an organization, and returns the id of the membership.
+    pub async fn membership(&self, organization: &str, user: &str, role: Option<&str>) -> String {
+        let mut body = json!({"organization_id": organization, "user_id": user});
+        if let Some(role) = role {
+            body["role_slug"] = role.into();
+        }
+        id_of(&self.post("/user_management/organization_memberships", body).await.expect(201))
+    }
+
+    /// Makes a role of the environment that allows this.
+    pub async fn role(&self, slug: &str, permissions: &[&str]) {
+        self.post("/authorization/roles", json!({"slug": slug, "name": slug})).await.expect(201);
+        let path = format!("/authorization/roles/{slug}/permissions");
+        self.put(&path, json!({"permissions": permissions})).await.expect(200);
+    }
+
+    /// Makes a key of a user, and returns the answer.
+    pub async fn user_api_key(&self, user: &str, body: Value) -> Value {
+        self.post(&format!("/user_management/users/{user}/api_keys"), body).await.expect(201)
+    }
+
     /// Validates a key.
     pub async fn validate(&self, value: &str) -> Value {
         self.post("/api_keys/validations", json!({"value": value})).await.expect(200)

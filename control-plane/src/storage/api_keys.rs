@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use shared::{
     Timestamp,
     digest::{Digest, KvKey},
-    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, RoleId, UserId},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
     record::{ApiKeyGrant, Generations, Grant, Membership, Owner, Record, Role, Version},
 };
 use sqlx::FromRow;
 
-use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql, management_keys::revoked, outbox::unless_queued};
+use super::{
+    Conn, JsonText, Page, PageRequest, Result, dialect::sql, key_terms::Terms, management_keys::revoked,
+    outbox::unless_queued,
+};
 
 /// A customer's key, with what its record needs of its organization and environment.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -65,7 +68,9 @@ pub struct ApiKey {
     pub organization_generation: i64,
     /// Its environment's generation.
     pub environment_generation: i64,
-    /// The generation of its user's membership, if it is a user's.
+    /// Its user's membership, if it is a user's.
+    pub membership_id: Option<MembershipId>,
+    /// The generation of that.
     pub membership_generation: Option<i64>,
     /// Whether that is inactive.
     pub membership_inactive: Option<bool>,
@@ -81,7 +86,7 @@ macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
             "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation,
-                l.used_at AS last_used_at, m.generation AS membership_generation, m.inactive AS membership_inactive,
+                l.used_at AS last_used_at, m.id AS membership_id, m.generation AS membership_generation, m.inactive AS membership_inactive,
                 r.id AS role_id, r.generation AS role_generation, r.permissions AS role_permissions
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id
@@ -105,6 +110,7 @@ impl ApiKey {
     /// What limits it, if it is a user's.
     fn membership(&mut self) -> Option<Membership> {
         Some(Membership {
+            id: self.membership_id.take()?,
             generation: self.membership_generation?,
             inactive: self.membership_inactive?,
             role: Role {
@@ -160,20 +166,14 @@ pub struct NewApiKey<'a> {
     pub id: &'a ApiKeyId,
     /// Its tenant.
     pub environment_id: &'a EnvironmentId,
-    /// Its organization.
-    pub organization_id: &'a OrganizationId,
-    /// Its user, if it is a user's.
-    pub user_id: Option<&'a UserId>,
-    /// What people call it.
-    pub name: &'a str,
+    /// Whose it is.
+    pub owner: &'a Owner,
     /// SHA-256 of its text.
     pub digest: &'a Digest,
     /// What people may see of its text.
     pub obfuscated_value: &'a str,
-    /// The slugs of what it may do.
-    pub permissions: &'a [String],
-    /// From when on it is refused.
-    pub expires_at: Option<Timestamp>,
+    /// What is said of it.
+    pub terms: &'a Terms,
     /// Who creates it.
     pub created_by: &'a ManagementKeyId,
     /// When it is created.
@@ -183,19 +183,28 @@ pub struct NewApiKey<'a> {
 /// Adds a key.
 pub async fn insert(conn: Conn<'_>, key: &NewApiKey<'_>) -> Result<()> {
     const SQL: &str = "INSERT INTO api_keys
-            (id, environment_id, organization_id, user_id, name, digest, obfuscated_value, permissions, expires_at,
-             version, created_by, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
+            (id, environment_id, organization_id, user_id, digest, obfuscated_value, name, permissions, resources,
+             ip_allow_list, metadata, expires_at, not_before, disabled, version, created_by, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)";
+    let user = match key.owner {
+        Owner::Organization { .. } => None,
+        Owner::User { id, .. } => Some(id),
+    };
     on_db!(conn, c => sqlx::query(SQL)
         .bind(key.id)
         .bind(key.environment_id)
-        .bind(key.organization_id)
-        .bind(key.user_id)
-        .bind(key.name)
+        .bind(key.owner.organization())
+        .bind(user)
         .bind(key.digest.as_bytes().as_slice())
         .bind(key.obfuscated_value)
-        .bind(JsonText(key.permissions))
-        .bind(key.expires_at)
+        .bind(&key.terms.name)
+        .bind(JsonText(&key.terms.permissions))
+        .bind(JsonText(&key.terms.resources))
+        .bind(JsonText(&key.terms.ip_allow_list))
+        .bind(JsonText(&key.terms.metadata))
+        .bind(key.terms.expires_at)
+        .bind(key.terms.not_before)
+        .bind(key.terms.disabled)
         .bind(Version::first(key.now))
         .bind(key.created_by)
         .bind(key.now)
@@ -273,24 +282,6 @@ pub async fn list_of_organization(
     Ok(request.page(rows))
 }
 
-/// When a key expires, and whether somebody was told that its last change has reached the edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
-pub struct Expiry {
-    /// From when on it is refused.
-    pub expires_at: Option<Timestamp>,
-    /// Orders the key's states.
-    pub version: Version,
-    /// Whether somebody was told.
-    pub acknowledged: bool,
-}
-
-/// The expiry of a key that is not revoked, locked until the transaction ends.
-pub async fn lock_expiry(conn: Conn<'_>, environment: &EnvironmentId, id: &ApiKeyId) -> Result<Option<Expiry>> {
-    let sql = sql!(conn, "SELECT expires_at, version, acknowledged FROM api_keys
-        WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL" (for update));
-    on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
-}
-
 /// The version of a key that was revoked, if nobody was told yet that this has reached the edge.
 pub async fn unacknowledged_revocation(
     conn: Conn<'_>,
@@ -300,20 +291,6 @@ pub async fn unacknowledged_revocation(
     const SQL: &str = "SELECT version FROM api_keys
         WHERE environment_id = $1 AND id = $2 AND revoked_at IS NOT NULL AND NOT acknowledged";
     on_db!(conn, c => sqlx::query_scalar(SQL).bind(environment).bind(id).fetch_optional(c).await)
-}
-
-/// Sets from when on a key is refused, and returns its new version.
-pub async fn set_expiry(
-    conn: Conn<'_>,
-    id: &ApiKeyId,
-    expires_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<Version> {
-    const SQL: &str = "UPDATE api_keys
-        SET expires_at = $2, updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-        WHERE id = $1
-        RETURNING version";
-    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(expires_at).bind(now).fetch_one(c).await)
 }
 
 /// Revokes a key, and returns its new version. `None` if there is none, or it is revoked already.

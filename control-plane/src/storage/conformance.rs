@@ -6,6 +6,7 @@ mod edge_sync;
 mod environments;
 mod feed;
 mod idempotency;
+mod key_terms;
 mod management_keys;
 mod organizations;
 mod outbox;

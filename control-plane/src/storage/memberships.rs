@@ -49,7 +49,7 @@ pub struct NewMembership<'a> {
     pub user_id: &'a UserId,
     /// What the user is there.
     pub role_id: &'a RoleId,
-    /// It is above that of every membership that the two had before.
+    /// Its first one.
     pub generation: Version,
     /// When it is created.
     pub now: Timestamp,
@@ -105,26 +105,41 @@ pub async fn lock(
     }
 }
 
-/// The membership of these two, which stays as it is until the transaction ends.
-pub async fn hold_of(
-    mut transaction: Conn<'_>,
+/// The membership of these two, locked until the transaction ends, because it is going to be changed.
+pub async fn lock_of(
+    conn: Conn<'_>,
     environment: &EnvironmentId,
     organization: &OrganizationId,
     user: &UserId,
 ) -> Result<Option<Membership>> {
-    const SQL: &str = select!("WHERE m.environment_id = $1 AND m.organization_id = $2 AND m.user_id = $3");
-    let hold = sql!(transaction,
-        "SELECT id FROM memberships WHERE organization_id = $1 AND user_id = $2" (for share));
+    let lock = sql!(conn, "SELECT id FROM memberships WHERE organization_id = $1 AND user_id = $2" (for update));
+    of_pair(conn, lock, environment, organization, user).await
+}
+
+/// The membership of these two, which stays as it is until the transaction ends.
+pub async fn hold_of(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    organization: &OrganizationId,
+    user: &UserId,
+) -> Result<Option<Membership>> {
+    let hold = sql!(conn, "SELECT id FROM memberships WHERE organization_id = $1 AND user_id = $2" (for share));
+    of_pair(conn, hold, environment, organization, user).await
+}
+
+async fn of_pair(
+    mut transaction: Conn<'_>,
+    sql: &'static str,
+    environment: &EnvironmentId,
+    organization: &OrganizationId,
+    user: &UserId,
+) -> Result<Option<Membership>> {
     let held: Option<MembershipId> = on_db!(transaction.reborrow(), c =>
-        sqlx::query_scalar(hold).bind(organization).bind(user).fetch_optional(c).await)?;
-    if held.is_none() {
-        return Ok(None);
+        sqlx::query_scalar(sql).bind(organization).bind(user).fetch_optional(c).await)?;
+    match held {
+        Some(id) => get(transaction, environment, &id).await,
+        None => Ok(None),
     }
-    on_db!(transaction, c => sqlx::query_as(SQL)
-        .bind(environment)
-        .bind(organization)
-        .bind(user)
-        .fetch_optional(c).await)
 }
 
 /// Which memberships a list shows.

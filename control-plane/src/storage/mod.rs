@@ -59,6 +59,7 @@ pub mod environments;
 pub mod feed;
 pub mod idempotency;
 mod json_text;
+pub mod key_terms;
 pub mod management_keys;
 pub mod memberships;
 pub mod organizations;

@@ -12,7 +12,7 @@ use shared::{
     Timestamp,
     digest::Digest,
     id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId},
-    record::Version,
+    record::{Owner, Version},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -20,6 +20,7 @@ use super::{
     Db, JsonText,
     api_keys::{self, NewApiKey},
     dialect::sql,
+    key_terms::Terms,
     organizations::{self, Organization},
     outbox::{self, Kind, Route},
 };
@@ -141,13 +142,10 @@ impl Tenant {
         let key = NewApiKey {
             id: &id,
             environment_id: &self.environment,
-            organization_id: &self.organization,
-            user_id: None,
-            name: text,
+            owner: &Owner::Organization { id: self.organization.clone() },
             digest: &Digest::of(text),
             obfuscated_value: "lk_test_…abcd",
-            permissions: &permissions,
-            expires_at: None,
+            terms: &Terms { name: text.to_owned(), permissions, ..Terms::default() },
             created_by: &self.creator,
             now,
         };

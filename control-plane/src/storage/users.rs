@@ -192,8 +192,8 @@ pub async fn update(conn: Conn<'_>, user: &User) -> Result<bool> {
     }
 }
 
-/// Deletes a user who belongs to no organization any more. `false` if there is none.
-pub async fn delete(conn: Conn<'_>, environment: &EnvironmentId, id: &UserId) -> Result<bool> {
-    const SQL: &str = "DELETE FROM users WHERE environment_id = $1 AND id = $2";
-    on_db!(conn, c => sqlx::query(SQL).bind(environment).bind(id).execute(c).await.map(|done| done.rows_affected() > 0))
+/// Deletes a user who belongs to no organization any more.
+pub async fn delete(conn: Conn<'_>, id: &UserId) -> Result<()> {
+    const SQL: &str = "DELETE FROM users WHERE id = $1";
+    on_db!(conn, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))
 }

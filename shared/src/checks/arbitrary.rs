@@ -10,7 +10,7 @@ use proptest::{
 use crate::{
     Timestamp,
     entropy::Entropy,
-    id::{ApiKeyId, EnvironmentId, ManagementKeyId, OrganizationId, RoleId, UserId},
+    id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
     key::{KeyText, Prefix},
     permission::Expression,
     record::{ApiKeyGrant, Generations, Grant, ManagementKeyGrant, Membership, Owner, Record, Revoked, Role, Version},
@@ -107,6 +107,7 @@ ids! {
     user_id -> UserId
     api_key_id -> ApiKeyId
     management_key_id -> ManagementKeyId
+    membership_id -> MembershipId
     role_id -> RoleId
 }
 
@@ -175,8 +176,8 @@ pub fn role() -> impl Strategy<Value = Role> {
 
 /// What a user's key is limited by.
 pub fn membership() -> impl Strategy<Value = Membership> {
-    let parts = (any::<i64>(), prop::bool::weighted(0.2), role());
-    parts.prop_map(|(generation, inactive, role)| Membership { generation, inactive, role })
+    let parts = (membership_id(), any::<i64>(), prop::bool::weighted(0.2), role());
+    parts.prop_map(|(id, generation, inactive, role)| Membership { id, generation, inactive, role })
 }
 
 /// A record.

@@ -9,7 +9,7 @@ use crate::{
     digest::Place,
     feed::{Effect, Epoch, Mark, Page, PageEntry, Scope},
     freshness::{Isolate, Limits, Rules, Step},
-    id::{EnvironmentId, OrganizationId, RoleId, UserId},
+    id::{EnvironmentId, MembershipId, OrganizationId, RoleId, UserId},
     reason::Reason,
     record::{Grant, Membership, Owner, Record, Role, Version},
 };
@@ -20,6 +20,7 @@ struct Ids {
     environment: EnvironmentId,
     organization: OrganizationId,
     user: UserId,
+    membership: MembershipId,
     role: RoleId,
     other_role: RoleId,
 }
@@ -34,13 +35,14 @@ impl Ids {
             environment: id("environment", 'A')?,
             organization: id("org", 'A')?,
             user: id("user", 'A')?,
+            membership: id("om", 'A')?,
             role: id("role", 'A')?,
             other_role: id("role", 'B')?,
         })
     }
 
     fn membership(&self) -> Scope<'_> {
-        Scope::Membership(&self.organization, &self.user)
+        Scope::Membership(&self.membership)
     }
 
     /// A user's key, all whose generations are 10, and what it and its user's role allow.
@@ -52,7 +54,7 @@ impl Ids {
             key.owner = Owner::User { id: self.user.clone(), organization_id: self.organization.clone() };
             key.permissions = texts(own);
             let role = Role { id: self.role.clone(), generation: 10, permissions: texts(of_role) };
-            key.membership = Some(Membership { generation: 10, inactive: false, role });
+            key.membership = Some(Membership { id: self.membership.clone(), generation: 10, inactive: false, role });
         }
         record
     }
@@ -98,12 +100,8 @@ pub fn a_key_dies_with_what_it_belongs_to() -> Outcome {
         let name = scope.name();
         equal(&name, after(&[(scope, 11, Effect::Revoke)], &record)?, Err(Reason::Revoked))?;
     }
-    let (another_user, another_organization) = (id("user", 'B')?, id("org", 'B')?);
-    for scope in [
-        Scope::User(&another_user),
-        Scope::Membership(&ids.organization, &another_user),
-        Scope::Membership(&another_organization, &ids.user),
-    ] {
+    let (organization, user, membership) = (id("org", 'B')?, id("user", 'B')?, id("om", 'B')?);
+    for scope in [Scope::Organization(&organization), Scope::User(&user), Scope::Membership(&membership)] {
         let name = scope.name();
         equal(&name, after(&[(scope, 11, Effect::Revoke)], &record)?, Ok(texts(&["a"])))?;
     }

@@ -1,35 +1,21 @@
+use std::collections::BTreeMap;
+
 use axum::{extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use shared::{
-    Rfc3339, Timestamp,
-    api_key::ApiKeyObject,
-    digest::Digest,
-    error::{ApiError, FieldError},
-    id::{ApiKeyId, EnvironmentId, OrganizationId},
-    key::{self, KeyText},
-};
+use serde::Deserialize;
+use shared::{Rfc3339, id::OrganizationId, record::Owner};
 use utoipa::ToSchema;
 
-use super::ShownApiKey;
+use super::new::{self, CreatedApiKey};
 use crate::{
     api::{
         Error,
-        access::{Caller, WriteApiKeys},
+        access::WriteApiKeys,
         body::JsonBody,
-        fields::{Checks, NAME_MAX_LENGTH, PERMISSIONS_MAX},
-        idempotency::{Answer, Claim, Idempotency, IdempotencyKey, Idempotent},
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
         path::InPath,
     },
     app::App,
-    edge::acknowledge::Committed,
-    entropy::OsEntropy,
-    storage::{
-        self,
-        api_keys::{self, NewApiKey},
-        environments, organizations,
-        outbox::Kind,
-        permissions,
-    },
+    storage::outbox::Kind,
 };
 
 /// A new key.
@@ -45,16 +31,23 @@ pub struct CreateApiKey {
     /// From when on it is refused; it must lie in the future. Left out or null: never.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
+    /// Until when it is refused. Left out or null: it is accepted at once.
+    #[serde(default)]
+    not_before: Option<Rfc3339>,
+    /// The addresses and ranges that it may be used from, such as `192.0.2.7` and `2001:db8::/32`. None: from anywhere.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    ip_allow_list: Option<Vec<String>>,
+    /// The product's own notes: 50 entries at most, and 2048 bytes as JSON.
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
 }
 
-/// A key that was just created: the only answer that ever shows its text.
-#[derive(Serialize, ToSchema)]
-pub struct CreatedApiKey {
-    #[serde(flatten)]
-    #[schema(value_type = ApiKeyObject)]
-    key: ShownApiKey,
-    /// The key itself. It is shown this once and stored nowhere: hand it on now.
-    value: String,
+impl From<CreateApiKey> for new::Fields {
+    fn from(body: CreateApiKey) -> Self {
+        let CreateApiKey { name, permissions, expires_at, not_before, ip_allow_list, metadata } = body;
+        Self { name, permissions, expires_at, not_before, ip_allow_list, metadata }
+    }
 }
 
 /// Create an organization's API key.
@@ -68,106 +61,21 @@ pub async fn create(
     InPath(organization): InPath<OrganizationId>,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateApiKey>>,
 ) -> Result<Answer, Error> {
-    let wanted = check(body)?;
-    let (answer, committed) = insert(&app, &caller, &organization, &wanted, idempotency).await?;
-    if let Some(committed) = committed {
-        app.await_creation(&committed).await;
-    }
-    Ok(answer)
-}
-
-struct WantedKey {
-    name: String,
-    permissions: Vec<String>,
-    expires_at: Option<Timestamp>,
-}
-
-fn check(body: CreateApiKey) -> Result<WantedKey, Error> {
-    let permissions = without_repeats(body.permissions.unwrap_or_default());
-    let expires_at = body.expires_at.map(|Rfc3339(at)| at);
-    let mut checks = Checks::default();
-    checks.text("name", &body.name, NAME_MAX_LENGTH);
-    let few = permissions.len() <= PERMISSIONS_MAX;
-    checks.require(few, "permissions", "too_long", format!("must be at most {PERMISSIONS_MAX}"));
-    for (at, slug) in permissions.iter().enumerate().take(PERMISSIONS_MAX) {
-        checks.slug(&format!("permissions.{at}"), slug);
-    }
-    checks.finish()?;
-    Ok(WantedKey { name: body.name, permissions, expires_at })
-}
-
-fn without_repeats(slugs: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::new();
-    slugs.into_iter().filter(|slug| seen.insert(slug.clone())).collect()
-}
-
-/// Makes the key. What was made by an earlier request of the same idempotency key is answered again, and nothing is committed.
-async fn insert(
-    app: &App,
-    caller: &Caller,
-    organization: &OrganizationId,
-    wanted: &WantedKey,
-    idempotency: Idempotency,
-) -> Result<(Answer, Option<Committed>), Error> {
-    let environment_id = &caller.environment;
+    let terms = new::Fields::from(body).check()?;
+    let owner = Owner::Organization { id: organization };
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
     let claimed = match idempotency.claim(transaction.conn(), now).await? {
         Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok((answer, None)),
+        Claim::Replay(answer) => return Ok(answer),
     };
-    if wanted.expires_at.is_some_and(|at| at <= now) {
-        return Err(FieldError::new("expires_at", "invalid", "must lie in the future").into());
-    }
-    if !organizations::hold(transaction.conn(), environment_id, organization).await? {
-        return Err(Error::not_found("Organization", organization.as_str()));
-    }
-    require_permissions(&mut transaction, environment_id, &wanted.permissions).await?;
-    let environment = environments::get(transaction.conn(), environment_id).await?;
-    let environment = environment.ok_or_else(ApiError::unauthorized)?;
-
-    let id = ApiKeyId::generate(now, &mut OsEntropy);
-    let text = KeyText::generate(&environment.key_prefix, &mut OsEntropy);
-    let key = NewApiKey {
-        id: &id,
-        environment_id,
-        organization_id: organization,
-        user_id: None,
-        name: &wanted.name,
-        digest: &Digest::of(text.expose()),
-        obfuscated_value: &key::mask(text.expose()),
-        permissions: &wanted.permissions,
-        expires_at: wanted.expires_at,
-        created_by: &caller.grant.id,
-        now,
-    };
-    api_keys::insert(transaction.conn(), &key).await?;
-    let row = api_keys::get(transaction.conn(), environment_id, &id).await?;
-    let row = row.ok_or_else(|| Error::Internal(anyhow::anyhow!("a key that was just inserted is not there")))?;
-    let version = row.version;
-    let created = CreatedApiKey { key: ShownApiKey::new(row, now), value: text.expose().to_owned() };
+    let made = new::make(&mut transaction, &caller, &owner, &terms, now).await?;
+    let (id, version) = (made.row.id.clone(), made.row.version);
+    let created = CreatedApiKey::new(made, now);
     let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &created).await?;
     let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
-    Ok((answer, Some(committed)))
-}
-
-/// Every permission must be one of the environment's, and stays so until the transaction ends.
-async fn require_permissions(
-    transaction: &mut storage::Writer,
-    environment: &EnvironmentId,
-    slugs: &[String],
-) -> Result<(), Error> {
-    if slugs.is_empty() {
-        return Ok(());
-    }
-    let known = permissions::hold(transaction.conn(), environment, slugs).await?;
-    let unknown = slugs.iter().enumerate().filter(|(_, slug)| !known.contains(slug));
-    let errors: Vec<FieldError> = unknown
-        .map(|(at, slug)| {
-            FieldError::new(format!("permissions.{at}"), "not_found", format!("there is no permission `{slug}`"))
-        })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(errors).into()) }
+    app.await_creation(&committed).await;
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -224,6 +132,14 @@ mod tests {
                 (json!({"name": "k", "expires_at": 1}), vec!["expires_at"]),
                 (json!({"name": "  "}), vec!["name"]),
                 (json!({"name": null}), vec!["name"]),
+                (json!({"name": "k", "not_before": "2030-01-01T00:00:00Z", "expires_at": "2030-01-01T00:00:00Z"}), vec!["not_before"]),
+                (json!({"name": "k", "not_before": false}), vec!["not_before"]),
+                (json!({"name": "k", "ip_allow_list": ["192.0.2.1", "192.0.2.1/24", "x"]}), vec!["ip_allow_list.1", "ip_allow_list.2"]),
+                (json!({"name": "k", "ip_allow_list": vec!["::1"; 51]}), vec!["ip_allow_list"]),
+                (json!({"name": "k", "ip_allow_list": "::1"}), vec!["ip_allow_list"]),
+                (json!({"name": "k", "metadata": {"a": 1}}), vec!["metadata.a"]),
+                (json!({"name": "k", "metadata": {"": "x"}}), vec!["metadata."]),
+                (json!({"name": "k", "metadata": {"a": "x".repeat(600), "b": "x".repeat(600), "c": "x".repeat(600), "d": "x".repeat(300)}}), vec!["metadata"]),
             ] {
                 assert_eq!(server.post(&keys, body.clone()).await.fields(), fields, "{body}");
             }

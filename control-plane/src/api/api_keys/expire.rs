@@ -14,7 +14,8 @@ use crate::{
     app::App,
     edge::{acknowledge::Committed, changes::Subject},
     storage::{
-        api_keys::{self, Expiry},
+        api_keys::{self, ApiKey},
+        key_terms,
         outbox::Kind,
     },
 };
@@ -47,17 +48,17 @@ pub async fn expire(
 ) -> Result<Json<ShownApiKey>, Error> {
     let environment = &caller.environment;
     let mut transaction = app.db.write().await?;
-    let before = api_keys::lock_expiry(transaction.conn(), environment, &id).await?;
+    let before = key_terms::lock(transaction.conn(), environment, &id).await?;
     let before = before.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
     let now = app.clock.now();
     let wanted = new_expiry(body.expires_at, now);
     let has_expired = before.expires_at.is_some_and(|expires_at| expires_at <= now);
-    if has_expired && (app.edge.is_none() || !is_repeated(before, wanted, now)) {
+    if has_expired && (app.edge.is_none() || !is_repeated(&before, wanted, now)) {
         return Err(Error::conflict("api_key_already_expired", "The API key has expired already."));
     }
     let version = match has_expired {
         true => before.version,
-        false => api_keys::set_expiry(transaction.conn(), &id, wanted, now).await?,
+        false => key_terms::set_expiry(transaction.conn(), &id, wanted, now).await?,
     };
     let row = api_keys::get(transaction.conn(), environment, &id).await?;
     let row = row.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
@@ -74,7 +75,7 @@ pub async fn expire(
 }
 
 /// Whether a call asks for what an earlier one did, whose caller was not told yet that the edge has it.
-fn is_repeated(before: Expiry, wanted: Option<Timestamp>, now: Timestamp) -> bool {
+fn is_repeated(before: &ApiKey, wanted: Option<Timestamp>, now: Timestamp) -> bool {
     !before.acknowledged && wanted.is_some_and(|at| at <= now)
 }
 

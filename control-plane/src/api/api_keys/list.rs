@@ -15,7 +15,7 @@ use crate::{
     api::{
         Error,
         access::ReadApiKeys,
-        list::{List, ListParams, Query},
+        list::{List, ListParams, Query, Wanted},
         path::InPath,
     },
     app::App,
@@ -77,15 +77,26 @@ pub async fn list(
         return Err(Error::not_found("Organization", organization.as_str()));
     }
     let page = api_keys::list_of_organization(db.conn(), environment, &organization, which, &wanted.page).await?;
+    answer(&app, db.conn(), &wanted, page).await.map(Json)
+}
+
+/// The answer that shows a page of keys, whose ever they are.
+pub async fn answer(
+    app: &App,
+    conn: Conn<'_>,
+    wanted: &Wanted,
+    page: Page<ApiKey>,
+) -> Result<List<ListedApiKey>, Error> {
     let propagating = match app.edge {
-        Some(_) => propagating(db.conn(), &page).await?,
+        Some(_) => propagating(conn, &page).await?,
         None => HashSet::new(),
     };
     let now = app.clock.now();
-    Ok(Json(wanted.answer(page, |row| row.id.as_str(), |row| show(row, &propagating, now))))
+    Ok(wanted.answer(page, |row| row.id.as_str(), |row| show(row, &propagating, now)))
 }
 
-fn which(query: &Query) -> Result<Which, Error> {
+/// Whether revoked keys are asked for.
+pub fn which(query: &Query) -> Result<Which, Error> {
     match query.all("include").as_slice() {
         [] => Ok(Which::Unrevoked),
         named if named.iter().all(|name| *name == "revoked") => Ok(Which::All),

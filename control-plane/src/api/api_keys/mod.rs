@@ -4,7 +4,10 @@ pub mod create;
 pub mod delete;
 pub mod expire;
 pub mod get;
+mod grants;
+mod ip_ranges;
 pub mod list;
+pub mod new;
 pub mod usage;
 pub mod validate;
 

@@ -11,7 +11,7 @@ use crate::{
         Error,
         access::WriteOrganizations,
         body::{JsonBody, or_null},
-        fields::{Checks, NAME_MAX_LENGTH},
+        fields::{Checks, NAME_MAX_LENGTH, merge_metadata},
         path::InPath,
     },
     app::App,
@@ -84,7 +84,7 @@ fn changed(
         organization.domains.0 = domains_of(&organization.id, named, &organization.domains.0, now);
     }
     if let Some(metadata) = body.metadata {
-        merge(&mut organization.metadata.0, metadata);
+        merge_metadata(&mut organization.metadata.0, metadata);
         checks.metadata(&organization.metadata.0);
     }
     if let Some(external_id) = body.external_id {
@@ -97,18 +97,6 @@ fn changed(
     checks.finish()?;
     organization.updated_at = now;
     Ok(organization)
-}
-
-fn merge(metadata: &mut BTreeMap<String, String>, changes: Option<BTreeMap<String, Option<String>>>) {
-    let Some(changes) = changes else {
-        return metadata.clear();
-    };
-    for (key, value) in changes {
-        match value {
-            Some(value) => metadata.insert(key, value),
-            None => metadata.remove(&key),
-        };
-    }
 }
 
 #[cfg(test)]

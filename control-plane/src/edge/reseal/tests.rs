@@ -1,7 +1,7 @@
 use shared::{
     digest::{Digest, KvKey},
     id::ApiKeyId,
-    record::Record,
+    record::{Owner, Record},
 };
 
 use super::*;
@@ -11,6 +11,7 @@ use crate::{
     storage::{
         Db,
         api_keys::{self, NewApiKey},
+        key_terms::Terms,
         testing::{conformance, execute},
     },
 };
@@ -64,13 +65,10 @@ async fn make_sealed_keys(world: &World, keys: i64) {
         let key = NewApiKey {
             id: &ApiKeyId::generate(now, &mut OsEntropy),
             environment_id: &template.environment_id,
-            organization_id: &template.organization_id,
-            user_id: None,
-            name: "k",
+            owner: &Owner::Organization { id: template.organization_id.clone() },
             digest: &Digest::of(&number.to_string()),
             obfuscated_value: "lk_test_…abcd",
-            permissions: &[],
-            expires_at: None,
+            terms: &Terms { name: "k".to_owned(), ..Terms::default() },
             created_by: &template.created_by.parse().unwrap(),
             now,
         };

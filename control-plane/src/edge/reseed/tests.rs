@@ -3,7 +3,7 @@ use std::time::Duration;
 use shared::{
     feed::{Effect, Mark, Scope},
     id::ApiKeyId,
-    record::Version,
+    record::{Owner, Version},
 };
 
 use super::*;
@@ -12,6 +12,7 @@ use crate::{
     storage::{
         Db, edge_sync,
         feed::ScopeChange,
+        key_terms::Terms,
         testing::{conformance, execute},
     },
 };
@@ -176,13 +177,10 @@ conformance! {
             let key = crate::storage::api_keys::NewApiKey {
                 id: &ApiKeyId::generate(now, &mut crate::entropy::OsEntropy),
                 environment_id: &world.tenant.environment,
-                organization_id: &world.tenant.organization,
-                user_id: None,
-                name: "k",
+                owner: &Owner::Organization { id: world.tenant.organization.clone() },
                 digest: &shared::digest::Digest::of(&number.to_string()),
                 obfuscated_value: "lk_test_…abcd",
-                permissions: &[],
-                expires_at: None,
+                terms: &Terms { name: "k".to_owned(), ..Terms::default() },
                 created_by: &world.tenant.creator,
                 now,
             };

@@ -7,6 +7,7 @@ use shared::{
 use super::*;
 use crate::storage::{
     Db, PageRequest, Position, api_keys, edge_sync,
+    key_terms::Terms,
     outbox::{self, Kind},
     testing::{Tenant, conformance, organization},
 };
@@ -58,32 +59,15 @@ conformance! {
         let again = api_keys::NewApiKey {
             id: &ApiKeyId::generate(START, &mut crate::entropy::OsEntropy),
             environment_id: &tenant.environment,
-            organization_id: &tenant.organization,
-            user_id: None,
-            name: "again",
+            owner: &Owner::Organization { id: tenant.organization.clone() },
             digest: &Digest::of("key"),
             obfuscated_value: "",
-            permissions: &[],
-            expires_at: None,
+            terms: &Terms { name: "again".to_owned(), ..Terms::default() },
             created_by: &tenant.creator,
             now: START,
         };
         let error = api_keys::insert(transaction.conn(), &again).await.unwrap_err();
         assert!(error.into_database_error().unwrap().is_unique_violation(), "revoked keys keep their digests");
-    }
-
-    async fn the_expiry_is_set_with_a_version_that_never_goes_back(db: Db) {
-        let tenant = Tenant::new(&db, START).await;
-        let id = tenant.api_key(&db, "key", &[], START).await;
-        assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id).map(|e| e.expires_at), Some(None));
-        for (now, version) in [(START, START.as_millis() + 1), (EARLIER, START.as_millis() + 2), (LATER, LATER.as_millis())] {
-            assert_eq!(change!(db, api_keys::set_expiry, &id, Some(now), now), Version(version));
-            assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id).map(|e| e.expires_at), Some(Some(now)));
-        }
-        change!(db, api_keys::set_expiry, &id, None, LATER);
-        assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id).map(|e| e.expires_at), Some(None));
-        change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", LATER);
-        assert_eq!(change!(db, api_keys::lock_expiry, &tenant.environment, &id), None, "revoked is not found");
     }
 
     async fn a_revoked_key_is_a_tombstone_and_is_revoked_once(db: Db) {

@@ -8,7 +8,7 @@ use sqlx::FromRow;
 
 use super::*;
 use crate::storage::{
-    self, Db, api_keys, environments, feed,
+    self, Db, api_keys, environments, feed, key_terms,
     outbox::{self, Backlog, Changed, Claim, Fate, Kind, Route},
     testing::{self, Tenant, conformance},
 };
@@ -214,8 +214,8 @@ conformance! {
         let expire = async |round: usize| -> storage::Result<()> {
             for id in ids.iter().cycle().skip(round).take(ids.len()) {
                 let mut transaction = db.write().await?;
-                api_keys::lock_expiry(transaction.conn(), &tenant.environment, id).await?;
-                let version = api_keys::set_expiry(transaction.conn(), id, None, START).await?;
+                key_terms::lock(transaction.conn(), &tenant.environment, id).await?;
+                let version = key_terms::set_expiry(transaction.conn(), id, None, START).await?;
                 outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, Route::StoreOnly, START).await?;
                 transaction.commit().await?;
             }

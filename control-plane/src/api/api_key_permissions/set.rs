@@ -1,0 +1,131 @@
+use axum::{Json, extract::State};
+use shared::error::{ApiError, FieldError};
+
+use super::ApiKeyPermissions;
+use crate::{
+    api::{
+        Error,
+        access::WritePermissions,
+        body::JsonBody,
+        fields::{Checks, without_repeats},
+    },
+    app::App,
+    storage::{
+        JsonText, Writer,
+        environments::{self, OfferedPermissions},
+        permissions,
+    },
+};
+use shared::id::EnvironmentId;
+
+/// How many permissions a list may offer.
+const OFFERED_MAX: usize = 500;
+
+/// Set the permissions that customers may put on keys.
+///
+/// It says what can be granted from now on; keys that were granted more keep it. Deleting a permission takes it from all.
+#[utoipa::path(put, path = "/authorization/api_key_permissions", tag = "permissions",
+    request_body = ApiKeyPermissions,
+    responses((status = 200, body = ApiKeyPermissions)))]
+pub async fn set(
+    State(app): State<App>,
+    WritePermissions(caller): WritePermissions,
+    JsonBody(body): JsonBody<ApiKeyPermissions>,
+) -> Result<Json<ApiKeyPermissions>, Error> {
+    let organization = body.organization.map(without_repeats);
+    let user = body.user.map(without_repeats);
+    let mut checks = Checks::default();
+    for (field, list) in [("organization", &organization), ("user", &user)] {
+        let list = list.as_deref().unwrap_or_default();
+        checks.require(list.len() <= OFFERED_MAX, field, "too_long", format!("must be at most {OFFERED_MAX}"));
+        for (at, slug) in list.iter().enumerate().take(OFFERED_MAX) {
+            checks.slug(&format!("{field}.{at}"), slug);
+        }
+    }
+    checks.finish()?;
+
+    let mut transaction = app.db.write().await?;
+    let environment = &caller.environment;
+    for (field, list) in [("organization", &organization), ("user", &user)] {
+        require_known(&mut transaction, environment, field, list.as_deref().unwrap_or_default()).await?;
+    }
+    let offered = OfferedPermissions {
+        organization_key_permissions: organization.map(JsonText),
+        user_key_permissions: user.map(JsonText),
+    };
+    environments::set_offered(transaction.conn(), environment, &offered, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(Json(offered.into()))
+}
+
+async fn require_known(
+    transaction: &mut Writer,
+    environment: &EnvironmentId,
+    field: &str,
+    slugs: &[String],
+) -> Result<(), Error> {
+    let known = permissions::hold(transaction.conn(), environment, slugs).await?;
+    let unknown = slugs.iter().enumerate().filter(|(_, slug)| !known.contains(slug));
+    let errors: Vec<FieldError> = unknown
+        .map(|(at, slug)| {
+            FieldError::new(format!("{field}.{at}"), "not_found", format!("there is no permission `{slug}`"))
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(errors).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    const PATH: &str = "/authorization/api_key_permissions";
+
+    conformance! {
+        async fn only_what_is_offered_can_be_granted(db: Db) {
+            let server = Server::new(db).await;
+            server.permissions(&["a", "b", "c"]).await;
+            server.role("all", &["a", "b", "c"]).await;
+            assert_eq!(server.get(PATH).await.expect(200), json!({"organization": null, "user": null}));
+            let (organization, user) = (server.organization().await, server.user(json!({})).await);
+            server.membership(&organization, &user, Some("all")).await;
+            let of_organization = format!("/organizations/{organization}/api_keys");
+            let of_user = format!("/user_management/users/{user}/api_keys");
+            let body = |slugs: &[&str]| json!({"name": "k", "organization_id": organization, "permissions": slugs});
+            let before = server.post(&of_organization, body(&["c"])).await.expect(201);
+            let lists = json!({"organization": ["a", "a"], "user": ["b"]});
+            let set = server.put(PATH, lists).await.expect(200);
+            assert_eq!(set, json!({"organization": ["a"], "user": ["b"]}));
+            assert_eq!(server.get(PATH).await.expect(200), set);
+            server.post(&of_organization, body(&["a"])).await.expect(201);
+            server.post(&of_user, body(&["b"])).await.expect(201);
+            assert_eq!(server.post(&of_organization, body(&["a", "b"])).await.fields(), ["permissions.1"]);
+            assert_eq!(server.post(&of_user, body(&["a", "b"])).await.fields(), ["permissions.0"]);
+            // What was granted stays.
+            let answer = server.validate(before["value"].as_str().unwrap()).await;
+            assert_eq!(answer["api_key"]["permissions"], json!(["c"]));
+            // A permission that is gone is offered no more, and an empty list offers nothing.
+            server.delete("/authorization/permissions/a").await.expect(204);
+            assert_eq!(server.get(PATH).await.expect(200), json!({"organization": [], "user": ["b"]}));
+            server.permissions(&["a"]).await;
+            assert_eq!(server.post(&of_organization, body(&["a"])).await.fields(), ["permissions.0"]);
+            assert_eq!(server.put(PATH, json!({})).await.expect(200), json!({"organization": null, "user": null}));
+            server.post(&of_organization, body(&["a", "b"])).await.expect(201);
+        }
+
+        async fn only_what_there_is_can_be_offered(db: Db) {
+            let server = Server::new(db).await;
+            server.permissions(&["a"]).await;
+            assert_eq!(server.put(PATH, json!({"organization": ["a", "b"]})).await.fields(), ["organization.1"]);
+            assert_eq!(server.put(PATH, json!({"user": ["A"]})).await.fields(), ["user.0"]);
+            assert_eq!(server.put(PATH, json!({"user": "a"})).await.fields(), ["user"]);
+            let many: Vec<String> = (0..501).map(|n| n.to_string()).collect();
+            assert_eq!(server.put(PATH, json!({"user": many})).await.fields(), ["user"]);
+            assert_eq!(server.get(PATH).await.expect(200), json!({"organization": null, "user": null}));
+        }
+    }
+}

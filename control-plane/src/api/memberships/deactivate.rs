@@ -1,0 +1,74 @@
+use axum::{Json, extract::State};
+use shared::id::MembershipId;
+
+use super::{Membership, Wanted, change, not_found, read};
+use crate::{
+    api::{EdgePending, Error, access::WriteUsers, path::InPath},
+    app::App,
+    storage::{memberships, roles},
+};
+
+/// Deactivate a membership: its keys are refused until it is active again.
+///
+/// It answers once the edge has been told.
+#[utoipa::path(put, path = "/user_management/organization_memberships/{id}/deactivate", tag = "memberships",
+    params(("id" = MembershipId, Path)),
+    responses((status = 200, body = Membership), EdgePending))]
+pub async fn deactivate(
+    State(app): State<App>,
+    WriteUsers(caller): WriteUsers,
+    InPath(id): InPath<MembershipId>,
+) -> Result<Json<Membership>, Error> {
+    let environment = &caller.environment;
+    let mut transaction = app.db.write().await?;
+    let before = memberships::lock(transaction.conn(), environment, &id).await?.ok_or_else(|| not_found(&id))?;
+    let role = roles::hold(transaction.conn(), &before.role_id).await?.ok_or_else(|| not_found(&id))?;
+    change(&app, transaction, &before, Wanted { role: &role, inactive: true }, app.clock.now()).await?;
+    read(app.db.read().await?.conn(), environment, &id).await.map(Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn its_keys_are_refused_until_it_is_active_again(db: Db) {
+            let server = Server::new(db).await;
+            let (organization, other) = (server.organization().await, server.organization().await);
+            let user = server.user(json!({})).await;
+            let id = server.membership(&organization, &user, None).await;
+            server.membership(&other, &user, None).await;
+            let key = server.user_api_key(&user, json!({"name": "k", "organization_id": organization})).await;
+            let key_elsewhere = server.user_api_key(&user, json!({"name": "k", "organization_id": other})).await;
+            let validate = async |key: &serde_json::Value| server.validate(key["value"].as_str().unwrap()).await["code"].clone();
+            let path = format!("/user_management/organization_memberships/{id}");
+            let inactive = server.put(&format!("{path}/deactivate"), json!({})).await.expect(200);
+            assert_eq!(inactive["status"], "inactive");
+            assert_eq!((validate(&key).await, validate(&key_elsewhere).await), (json!("disabled"), json!(null)));
+            // Nothing changes any more.
+            server.advance(1000);
+            assert_eq!(server.put(&format!("{path}/deactivate"), json!({})).await.expect(200), inactive);
+            let active = server.put(&format!("{path}/reactivate"), json!({})).await.expect(200);
+            assert_eq!(active["status"], "active");
+            assert_eq!(validate(&key).await, json!(null));
+            server.advance(1000);
+            assert_eq!(server.put(&format!("{path}/reactivate"), json!({})).await.expect(200), active);
+        }
+
+        async fn who_is_no_active_member_gets_no_key(db: Db) {
+            let server = Server::new(db).await;
+            let (organization, user) = (server.organization().await, server.user(json!({})).await);
+            let keys = format!("/user_management/users/{user}/api_keys");
+            let body = json!({"name": "k", "organization_id": organization});
+            assert_eq!(server.post(&keys, body.clone()).await.error(400), "organization_membership_required");
+            let id = server.membership(&organization, &user, None).await;
+            server.put(&format!("/user_management/organization_memberships/{id}/deactivate"), json!({})).await.expect(200);
+            assert_eq!(server.post(&keys, body).await.error(400), "organization_membership_required");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use shared::{
+    Rfc3339,
+    error::ErrorBody,
+    id::{OrganizationId, UserId},
+    record::Owner,
+};
+use utoipa::ToSchema;
+
+use crate::{
+    api::{
+        Error,
+        access::WriteApiKeys,
+        api_keys::new::{self, CreatedApiKey},
+        body::JsonBody,
+        path::{InPath, named},
+    },
+    app::App,
+    storage::outbox::Kind,
+};
+
+/// A new key of a user.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateUserApiKey {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 255)]
+    name: String,
+    /// The organization in which it works. The user must be an active member.
+    organization_id: String,
+    /// The slugs of what it may do: 100 at most, of what the user's role allows. It is worth what both allow, at any time.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    permissions: Option<Vec<String>>,
+    /// From when on it is refused; it must lie in the future. Left out or null: never.
+    #[serde(default)]
+    expires_at: Option<Rfc3339>,
+    /// Until when it is refused. Left out or null: it is accepted at once.
+    #[serde(default)]
+    not_before: Option<Rfc3339>,
+    /// The addresses and ranges that it may be used from, such as `192.0.2.7` and `2001:db8::/32`. None: from anywhere.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    ip_allow_list: Option<Vec<String>>,
+    /// The product's own notes: 50 entries at most, and 2048 bytes as JSON.
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+/// Create a user's API key. It dies with the membership.
+#[utoipa::path(post, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
+    params(("user_id" = UserId, Path)),
+    request_body = CreateUserApiKey,
+    responses(
+        (status = 201, body = CreatedApiKey),
+        (status = 400, description = "Not JSON, or the user is no active member of the organization", body = ErrorBody),
+        (status = 404, description = "There is no such user or organization", body = ErrorBody),
+    ))]
+pub async fn create(
+    State(app): State<App>,
+    WriteApiKeys(caller): WriteApiKeys,
+    InPath(id): InPath<UserId>,
+    JsonBody(body): JsonBody<CreateUserApiKey>,
+) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
+    let CreateUserApiKey { name, organization_id, permissions, expires_at, not_before, ip_allow_list, metadata } = body;
+    let terms = new::Fields { name, permissions, expires_at, not_before, ip_allow_list, metadata }.check()?;
+    let owner = Owner::User { id, organization_id: named::<OrganizationId>(&organization_id)? };
+    let mut transaction = app.db.write().await?;
+    let now = app.clock.now();
+    let made = new::make(&mut transaction, &caller, &owner, &terms, now).await?;
+    let (id, version) = (made.row.id.clone(), made.row.version);
+    let answer = CreatedApiKey::new(made, now);
+    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
+    app.await_creation(&committed).await;
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::testing::*,
+        storage::{Db, testing::conformance},
+    };
+
+    conformance! {
+        async fn a_users_key_is_shown_as_an_organizations_with_its_owner(db: Db) {
+            let server = Server::new(db).await;
+            server.permissions(&["a", "b"]).await;
+            server.role("editor", &["a", "b"]).await;
+            let (organization, user) = (server.organization().await, server.user(json!({"external_id": "u-1"})).await);
+            server.membership(&organization, &user, Some("editor")).await;
+            let body = json!({"name": "k", "organization_id": organization, "permissions": ["a"], "expires_at": "2030-01-01T00:00:00Z"});
+            let mut key = server.user_api_key(&user, body).await;
+            assert_eq!(key["owner"], json!({"type": "user", "id": user, "organization_id": organization}));
+            let value = key.as_object_mut().unwrap().remove("value").unwrap();
+            assert_eq!((&key["permissions"], &key["expires_at"]), (&json!(["a"]), &json!("2030-01-01T00:00:00.000Z")));
+            let validated = server.validate(value.as_str().unwrap()).await;
+            for field in ["object", "id", "owner", "name", "obfuscated_value", "last_used_at", "expires_at", "permissions", "created_at", "updated_at"] {
+                assert_eq!(validated["api_key"][field], key[field], "{field}");
+            }
+            // It is no key of the organization's own.
+            let of_organization = server.get(&format!("/organizations/{organization}/api_keys")).await.expect(200);
+            assert_eq!(of_organization["data"], json!([]));
+        }
+
+        async fn nobody_is_granted_what_the_role_does_not_allow(db: Db) {
+            let server = Server::new(db).await;
+            server.permissions(&["posts:read", "posts:*", "admin", "*"]).await;
+            server.role("poster", &["posts:*"]).await;
+            let (organization, user) = (server.organization().await, server.user(json!({})).await);
+            server.membership(&organization, &user, Some("poster")).await;
+            let keys = format!("/user_management/users/{user}/api_keys");
+            let create = async |slugs: &[&str]| server.post(&keys, json!({"name": "k", "organization_id": organization, "permissions": slugs})).await;
+            create(&["posts:read", "posts:*"]).await.expect(201);
+            let reply = create(&["posts:read", "admin", "*", "none"]).await;
+            assert_eq!(reply.fields(), ["permissions.1", "permissions.2", "permissions.3"]);
+            assert_eq!(reply.json()["errors"][0]["code"], "not_held");
+            assert_eq!(ids_of(&server.get(&keys).await.expect(200)).len(), 1);
+        }
+
+        async fn who_and_where_must_exist(db: Db) {
+            let server = Server::new(db).await;
+            let (organization, user) = (server.organization().await, server.user(json!({})).await);
+            let stranger = server.of_another_environment().await;
+            let create = async |user: &str, organization: &str| {
+                let body = json!({"name": "k", "organization_id": organization});
+                server.post(&format!("/user_management/users/{user}/api_keys"), body).await
+            };
+            for (user, organization) in [
+                (user.as_str(), "org_01KF0JZ4G0000000000000000A"), (&user, "x"), ("x", &organization),
+                ("user_01KF0JZ4G0000000000000000A", &organization), (&stranger.user(json!({})).await, &organization),
+                (&user, &stranger.organization().await),
+            ] {
+                assert_eq!(create(user, organization).await.error(404), "entity_not_found", "{user} {organization}");
+            }
+            assert_eq!(create(&user, &organization).await.error(400), "organization_membership_required");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+use shared::record::Version;
+
+use super::*;
+use crate::storage::{
+    Db, api_keys,
+    key_terms::{self, Terms},
+    testing::{Tenant, conformance},
+};
+
+const EARLIER: Timestamp = Timestamp::from_millis(START.as_millis() - 60_000);
+const LATER: Timestamp = Timestamp::from_millis(START.as_millis() + 60_000);
+
+conformance! {
+    async fn the_expiry_is_set_with_a_version_that_never_goes_back(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &[], START).await;
+        assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id).map(|e| e.expires_at), Some(None));
+        for (now, version) in [(START, START.as_millis() + 1), (EARLIER, START.as_millis() + 2), (LATER, LATER.as_millis())] {
+            assert_eq!(change!(db, key_terms::set_expiry, &id, Some(now), now), Version(version));
+            assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id).map(|e| e.expires_at), Some(Some(now)));
+        }
+        change!(db, key_terms::set_expiry, &id, None, LATER);
+        assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id).map(|e| e.expires_at), Some(None));
+        change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", LATER);
+        assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id), None, "revoked is not found");
+    }
+
+    async fn all_that_is_said_of_a_key_is_changed_and_of_no_other(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &["a"], START).await;
+        let other = tenant.api_key(&db, "other", &["a"], START).await;
+        let terms = Terms {
+            name: "New name".to_owned(),
+            permissions: vec!["b".to_owned()],
+            resources: vec!["r".to_owned()],
+            ip_allow_list: vec!["2001:db8::/32".parse().unwrap()],
+            metadata: [("k".to_owned(), "\"v\"".to_owned())].into(),
+            expires_at: Some(LATER),
+            not_before: Some(EARLIER),
+            disabled: true,
+        };
+        assert_eq!(change!(db, key_terms::change, &id, &terms, EARLIER), Version(START.as_millis() + 1));
+        let row = ask!(db, api_keys::get, &tenant.environment, &id).unwrap();
+        assert_eq!((row.terms(), row.updated_at, row.created_at), (terms, EARLIER, START));
+        let row = ask!(db, api_keys::get, &tenant.environment, &other).unwrap();
+        assert_eq!((row.name.as_str(), row.disabled, row.version), ("other", false, Version::first(START)));
+    }
+}
