@@ -1,7 +1,8 @@
 //! The API key object, as every answer shows it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
@@ -9,7 +10,8 @@ use crate::{
     record::{ApiKeyGrant, Owner, Record},
 };
 
-/// A customer's key, without its text. Every field is always present, nulls included, because clients insist on it.
+/// A customer's key, without its text. The fields that WorkOS clients know are always present, nulls included, because they
+/// insist on it. Those that only we have come after them, and each is left out as long as it says nothing.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(as = ApiKey))]
 pub struct ApiKeyObject<'a> {
@@ -34,6 +36,26 @@ pub struct ApiKeyObject<'a> {
     pub created_at: Rfc3339,
     /// When it was last changed.
     pub updated_at: Rfc3339,
+    /// False if it is refused for the time being. Left out otherwise.
+    #[serde(skip_serializing_if = "is_true")]
+    #[cfg_attr(feature = "server", schema(required = false))]
+    pub enabled: bool,
+    /// Until when it is refused. Left out if it was accepted from the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Rfc3339>,
+    /// The addresses and ranges that it may be used from. Left out if that is anywhere.
+    #[serde(skip_serializing_if = "<[IpNet]>::is_empty")]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>, required = false))]
+    pub ip_allow_list: &'a [IpNet],
+    /// The product's own notes. Left out if there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "server", schema(required = false))]
+    pub metadata: &'a BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl<'a> ApiKeyObject<'a> {
@@ -51,6 +73,10 @@ impl<'a> ApiKeyObject<'a> {
             permissions: key.effective_permissions(),
             created_at: Rfc3339(record.created_at),
             updated_at: Rfc3339(record.updated_at),
+            enabled: !record.disabled,
+            not_before: record.not_before.map(Rfc3339),
+            ip_allow_list: &key.ip_allow_list,
+            metadata: &key.metadata,
         }
     }
 }

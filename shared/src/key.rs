@@ -206,6 +206,13 @@ pub fn recognise(text: &str, prefixes: &[Prefix], accepts_foreign: bool) -> Resu
     if ours || foreign { Ok(()) } else { Err(Malformed) }
 }
 
+/// The prefix of the key that is shown so. `None` if its shape is not ours.
+#[must_use]
+pub fn mask_prefix(mask: &str) -> Option<Prefix> {
+    let (prefix, _) = mask.split_once("_…")?;
+    prefix.parse().ok()
+}
+
 /// What a person may see of a key for ever: `<prefix>_…<last 4>`, or `…<last 4>` of one whose shape is not ours, since
 /// nobody knows which part of it is secret.
 #[must_use]

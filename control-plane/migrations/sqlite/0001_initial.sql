@@ -50,6 +50,9 @@ CREATE TABLE organizations (
     domains        TEXT NOT NULL,
     allow_profiles_outside_organization BOOLEAN NOT NULL DEFAULT FALSE,
     generation     BIGINT NOT NULL DEFAULT 0,
+    -- How long its keys live at the most, and if nobody says otherwise. NULL: for ever.
+    max_lifetime_seconds     BIGINT,
+    default_lifetime_seconds BIGINT,
     created_at     BIGINT NOT NULL,
     updated_at     BIGINT NOT NULL,
     -- The row outlives the organization, because its revoked keys do.
@@ -161,6 +164,9 @@ CREATE TABLE api_keys (
     -- Goes up with every change, and never back.
     version          BIGINT NOT NULL,
     created_by       TEXT NOT NULL,
+    -- The key that it took the place of, and the one that took its place.
+    rotated_from     TEXT,
+    rotated_to       TEXT,
     created_at       BIGINT NOT NULL,
     updated_at       BIGINT NOT NULL,
     -- When it was last changed in a way that the change feed has an entry for. NULL: never since its creation.

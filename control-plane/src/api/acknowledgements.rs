@@ -102,6 +102,51 @@ conformance! {
         assert_eq!(server.post(&path, json!({})).await.error(409), "api_key_already_expired");
     }
 
+    async fn a_change_succeeds_once_the_feed_has_it_though_it_changes_nothing_any_more(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, PATIENCE).await;
+        let key = server.api_key(&server.organization().await, json!({"name": "k"})).await;
+        let path = format!("/api_keys/{}", id_of(&key));
+        let change = json!({"enabled": false, "expires_at": "2001-01-01T00:00:00Z"});
+        world.feed.set_mood(Mood::Failing);
+        for _ in 0..2 {
+            assert_eq!(server.patch(&path, change.clone()).await.error(503), "edge_propagation_pending");
+        }
+        let stands = server.get(&path).await.expect(200);
+        assert_eq!(stands["enabled"], false, "it is done");
+        world.feed.set_mood(Mood::Well);
+        let changed = repeat(async || server.patch(&path, change.clone()).await).await.expect(200);
+        assert_eq!(changed, stands, "and was done once");
+        world.feed.set_mood(Mood::Failing);
+        assert_eq!(server.patch(&path, json!({"enabled": false})).await.expect(200), stands, "nobody waits for nothing");
+        world.feed.set_mood(Mood::Well);
+    }
+
+    async fn a_rotation_succeeds_once_the_feed_has_it_with_the_key_that_it_made_at_first(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, PATIENCE).await;
+        let organization = server.organization().await;
+        let old = server.api_key(&organization, json!({"name": "k"})).await;
+        let rotate = format!("/api_keys/{}/rotate", id_of(&old));
+        let body = json!({"overlap_seconds": 0});
+        world.feed.set_mood(Mood::Failing);
+        for _ in 0..2 {
+            assert_eq!(server.post(&rotate, body.clone()).await.error(503), "edge_propagation_pending");
+        }
+        let another = server.of_environment(&server.environment).await;
+        assert_eq!(another.post(&rotate, body.clone()).await.error(409), "api_key_already_rotated");
+        let keys = format!("/organizations/{organization}/api_keys");
+        let listed = server.get(&keys).await.expect(200);
+        assert_eq!(ids_of(&listed).len(), 2, "it is done, and was done once");
+
+        world.feed.set_mood(Mood::Well);
+        let new = repeat(async || server.post(&rotate, body.clone()).await).await.expect(201);
+        assert_eq!((&new["id"], &new["rotated_from"]), (&listed["data"][0]["id"], &old["id"]));
+        assert!(server.validate(new["value"].as_str().unwrap()).await["api_key"].is_object());
+        assert_eq!(server.validate(old["value"].as_str().unwrap()).await["code"], "expired");
+        assert_eq!(server.post(&rotate, body).await.error(409), "api_key_already_rotated");
+    }
+
     async fn deleting_an_organization_or_a_permission_waits_for_its_one_entry(db: Db) {
         let world = World::new(db).await;
         let Process { server, app, .. } = &Process::start(&world, PATIENCE).await;

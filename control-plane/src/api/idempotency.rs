@@ -122,9 +122,13 @@ impl Idempotency {
     }
 
     /// The same, named so if the caller gave it no name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for calls that must be repeated without the header too"))]
     pub fn or_implied(self, name: &str) -> Self {
         Self { name: self.name.or_else(|| Some(Name::Implied(name.to_owned()))), ..self }
+    }
+
+    /// Whether the caller gave it a name.
+    pub const fn is_named(&self) -> bool {
+        matches!(self.name, Some(Name::Given(_)))
     }
 
     /// Finds out whether this was answered before, and makes sure that no one else answers it until the transaction ends.

@@ -41,24 +41,72 @@ impl Operation {
         self.path.contains('{')
     }
 
-    /// The path with a name in place of its parameter.
-    fn path_of(&self, name: &str) -> String {
-        match (self.path.find('{'), self.path.find('}')) {
-            (Some(start), Some(end)) => format!("{}{name}{}", &self.path[..start], &self.path[end + 1..]),
-            _ => self.path.clone(),
-        }
+    /// The path of something in this world.
+    fn path_in(&self, world: &World) -> String {
+        let fill = |segment: &str| {
+            if segment.starts_with('{') { self.existing_name(segment, world) } else { segment.to_owned() }
+        };
+        self.path.split('/').map(fill).collect::<Vec<_>>().join("/")
+    }
+
+    /// The same with this name in place of one that exists, for each of them.
+    fn paths_with<'a>(&'a self, name: &'a str, world: &'a World) -> impl Iterator<Item = String> + 'a {
+        let segments: Vec<&str> = self.path.split('/').collect();
+        let parameters = segments.clone().into_iter().enumerate().filter(|(_, segment)| segment.starts_with('{'));
+        parameters.map(move |(replaced, _)| {
+            let fill = |(at, segment): (usize, &&str)| match segment {
+                _ if at == replaced => name.to_owned(),
+                segment if segment.starts_with('{') => self.existing_name(segment, world),
+                segment => (*segment).to_owned(),
+            };
+            segments.iter().enumerate().map(fill).collect::<Vec<_>>().join("/")
+        })
     }
 
     /// A name that exists in this world.
-    fn existing_name<'w>(&self, world: &'w World) -> &'w str {
-        match self.path.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?.0))) {
-            None => "",
-            Some(("/api_keys/", "id")) => &world.api_key,
-            Some(("/organizations/", "id" | "organization_id")) => &world.organization,
-            Some(("/organizations/external_id/", "external_id")) => EXTERNAL_ID,
-            Some(("/authorization/permissions/", "slug")) => SLUG,
-            Some(unknown) => panic!("say in existing_name() what {unknown:?} of {} can be", self.path),
+    fn existing_name(&self, parameter: &str, world: &World) -> String {
+        let of = |prefix: &str| self.path.starts_with(prefix);
+        let name = match parameter {
+            "{organization_id}" => &world.organization,
+            "{user_id}" => &world.user,
+            "{external_id}" => EXTERNAL_ID,
+            "{permission_slug}" => SLUG,
+            "{slug}" if of("/authorization/permissions/") => SLUG,
+            "{slug}" if of("/authorization/roles/") => ROLE,
+            "{slug}" if of("/authorization/organizations/") => ORGANIZATION_ROLE,
+            "{id}" if of("/api_keys/") => &world.api_key,
+            "{id}" if of("/organizations/") => &world.organization,
+            "{id}" if of("/user_management/users/") => &world.user,
+            "{id}" if of("/user_management/organization_memberships/") => &world.membership,
+            unknown => panic!("say in existing_name() what {unknown} of {} can be", self.path),
+        };
+        name.to_owned()
+    }
+
+    /// What its query must say.
+    fn query(&self, world: &World) -> String {
+        match (self.method.as_str(), self.path.as_str()) {
+            ("GET", "/user_management/organization_memberships") => format!("?organization_id={}&", world.organization),
+            _ => "?".to_owned(),
         }
+    }
+
+    /// A body with what it requires, and little more.
+    fn good_body(&self, world: &World) -> Value {
+        let schema = self.body_schema().unwrap_or_default();
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let mut body = json!({"name": "New name"});
+        for name in required.iter().map(|name| name.as_str().unwrap()) {
+            let is_list = schema["properties"][name]["type"] == "array";
+            body[name] = match name {
+                "value" => world.value.clone().into(),
+                "organization_id" => world.organization.clone().into(),
+                "user_id" => world.user.clone().into(),
+                _ if is_list => json!([]),
+                _ => "new:slug".into(),
+            };
+        }
+        body
     }
 
     /// The schema of its body.
@@ -113,11 +161,15 @@ fn wrong_values(property: &Value) -> Vec<Value> {
 
 const EXTERNAL_ID: &str = "acme-1";
 const SLUG: &str = "posts:read";
+const ROLE: &str = "editor";
+const ORGANIZATION_ROLE: &str = "org-own";
 
 /// An environment with something of everything.
 struct World {
     server: Server,
     organization: String,
+    user: String,
+    membership: String,
     api_key: String,
     value: String,
     before: String,
@@ -131,24 +183,46 @@ impl World {
         let organization = super::testing::id_of(&organization.expect(201));
         let key = server.api_key(&organization, json!({"name": "k", "permissions": [SLUG]})).await;
         let (api_key, value) = (super::testing::id_of(&key), key["value"].as_str().unwrap().to_owned());
-        let before = snapshot(&server, &organization).await;
-        server.advance(1000);
-        Self { server, organization, api_key, value, before }
+        server.role(ROLE, &[SLUG]).await;
+        let roles = format!("/authorization/organizations/{organization}/roles");
+        server.post(&roles, json!({"name": "Own", "slug": ORGANIZATION_ROLE})).await.expect(201);
+        server
+            .put(&format!("{roles}/{ORGANIZATION_ROLE}/permissions"), json!({"permissions": [SLUG]}))
+            .await
+            .expect(200);
+        let user = server.user(json!({"external_id": EXTERNAL_ID})).await;
+        let membership = server.membership(&organization, &user, Some(ROLE)).await;
+        server.user_api_key(&user, json!({"name": "k", "organization_id": organization, "permissions": [SLUG]})).await;
+        let mut world = Self { server, organization, user, membership, api_key, value, before: String::new() };
+        world.before = world.snapshot().await;
+        world.server.advance(1000);
+        world
+    }
+
+    /// Everything that the environment's own caller can see.
+    async fn snapshot(&self) -> String {
+        let Self { organization, user, .. } = self;
+        let mut all = String::new();
+        for list in [
+            "/organizations?limit=100",
+            "/authorization/permissions?limit=100",
+            "/authorization/api_key_permissions",
+            "/user_management/users?limit=100",
+            &format!("/organizations/{organization}/api_keys"),
+            &format!("/user_management/users/{user}/api_keys"),
+            &format!(
+                "/user_management/organization_memberships?organization_id={organization}&statuses=active,inactive"
+            ),
+            &format!("/authorization/organizations/{organization}/roles"),
+        ] {
+            all += &self.server.get(list).await.expect(200).to_string();
+        }
+        all
     }
 
     async fn assert_nothing_changed(&self, after: &str) {
-        assert_eq!(snapshot(&self.server, &self.organization).await, self.before, "after {after}");
+        assert_eq!(self.snapshot().await, self.before, "after {after}");
     }
-}
-
-/// Everything that the environment's own caller can see.
-async fn snapshot(server: &Server, organization: &str) -> String {
-    let keys = format!("/organizations/{organization}/api_keys");
-    let mut all = String::new();
-    for list in ["/organizations?limit=100", "/authorization/permissions?limit=100", &keys] {
-        all += &server.get(list).await.expect(200).to_string();
-    }
-    all
 }
 
 /// A clear refusal: a 4xx with a message and a code, and nothing of what went wrong inside.
@@ -171,7 +245,8 @@ fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
         ("bad UTF-8", b"{\"name\": \"\xff\xfe\", \"slug\": \"\xff\", \"value\": \"\xff\"}".to_vec()),
         (
             "a lone surrogate",
-            br#"{"name": "\ud800", "slug": "\ud800", "value": "\ud800", "expires_at": "\ud800"}"#.to_vec(),
+            br#"{"name": "\ud800", "slug": "\ud800", "value": "\ud800", "expires_at": "\ud800", "permissions": ["\ud800"],
+                "organization": ["\ud800"], "user_id": "\ud800", "role_slug": "\ud800"}"#.to_vec(),
         ),
         ("a text", br#""text""#.to_vec()),
         ("a number", b"1".to_vec()),
@@ -189,7 +264,7 @@ fn bad_names() -> Vec<String> {
     let mut names: Vec<String> =
         ["x", "%00", "%ff%fe", "..%2f..", "'%20OR%20'1'='1", "%F0%9F%94%91", "%0a", "*"].map(str::to_owned).to_vec();
     names.push("x".repeat(5_000));
-    for prefix in ["org", "api_key", "user", "perm"] {
+    for prefix in ["org", "api_key", "user", "perm", "om", "role"] {
         names.push(format!("{prefix}_01KF0JZ4G0000000000000000A"));
         names.push(format!("{prefix}_01KF0JZ4G0000000000000000a"));
         names.push(format!("{prefix}_01KF0JZ4G0000000000000000A%00"));
@@ -201,7 +276,7 @@ conformance! {
     async fn bad_bodies_are_refused_by_every_route(db: Db) {
         let world = World::new(db).await;
         for operation in operations().iter().filter(|operation| operation.body_schema().is_some()) {
-            let path = operation.path_of(operation.existing_name(&world));
+            let path = operation.path_in(&world);
             for (what, body) in bad_bodies() {
                 let what = format!("{} {path} with {what}", operation.method);
                 assert_refused(&world.server.send(&operation.method, &path, Body::from(body)).await, &what);
@@ -219,14 +294,15 @@ conformance! {
 
     async fn names_that_nothing_has_are_not_found(db: Db) {
         let world = World::new(db).await;
-        let body = || Body::from(json!({"name": "New name"}).to_string());
         for operation in operations().iter().filter(|operation| operation.has_path_parameter()) {
+            let body = operation.good_body(&world).to_string();
             for name in bad_names() {
-                let path = operation.path_of(&name);
-                let reply = world.server.send(&operation.method, &path, body()).await;
-                assert_eq!(reply.status, 404, "{} {path}: {}", operation.method, reply.text);
-                assert_refused(&reply, &path);
-                world.assert_nothing_changed(&path).await;
+                for path in operation.paths_with(&name, &world) {
+                    let reply = world.server.send(&operation.method, &path, Body::from(body.clone())).await;
+                    assert_eq!(reply.status, 404, "{} {path}: {}", operation.method, reply.text);
+                    assert_refused(&reply, &path);
+                    world.assert_nothing_changed(&path).await;
+                }
             }
         }
     }
@@ -237,16 +313,16 @@ conformance! {
         let lists: Vec<Operation> = operations().into_iter().filter(|operation| is_list(&operation)).collect();
         assert!(lists.len() >= 3, "the lists are found");
         for list in lists {
-            let path = list.path_of(list.existing_name(&world));
+            let path = list.path_in(&world) + &list.query(&world);
             for query in [
                 "limit=0", "limit=101", "limit=-1", "limit=x", "limit=99999999999999999999", "limit=", "order=up", "after=x",
-                "before=%00", "after=%ff", "before=user_01KF0JZ4G0000000000000000A", "after='", "limit=1&limit=x",
+                "before=%00", "after=%ff", "before=environment_01KF0JZ4G0000000000000000A", "after='", "limit=1&limit=x",
             ] {
-                assert_refused(&world.server.get(&format!("{path}?{query}")).await, &format!("{path}?{query}"));
+                assert_refused(&world.server.get(&format!("{path}{query}")).await, &format!("{path}{query}"));
             }
-            let long = format!("{path}?after={}", "x".repeat(50_000));
+            let long = format!("{path}after={}", "x".repeat(50_000));
             assert_refused(&world.server.get(&long).await, "a long query");
-            world.server.get(&format!("{path}?unknown=%00&&=&after=&before=")).await.expect(200);
+            world.server.get(&format!("{path}unknown=%00&&=&after=&before=")).await.expect(200);
         }
     }
 
@@ -256,7 +332,7 @@ conformance! {
         let questions: Vec<Operation> = operations().into_iter().filter(|operation| has_range(&operation)).collect();
         assert_eq!(questions.len(), 2, "the questions are found");
         for question in questions {
-            let path = question.path_of(question.existing_name(&world));
+            let path = question.path_in(&world);
             for query in [
                 "interval=x", "interval=", "from=x", "to=%00", "to=%ff", "from='", "from=2030-01-01", "from=0", "to=-1",
                 "from=2030-01-01T00:00:00Z", "from=0000-01-01T00:00:00Z",
@@ -288,9 +364,9 @@ conformance! {
             Some(format!("Bearer {}", "x".repeat(8_000))),
         ];
         for operation in operations().iter().filter(|operation| operation.is_protected()) {
-            let path = operation.path_of(operation.existing_name(&world));
+            let path = operation.path_in(&world);
             for header in &headers {
-                let body = Body::from(json!({"name": "New name", "value": world.value}).to_string());
+                let body = Body::from(operation.good_body(&world).to_string());
                 let reply = world.server.send_as(header.as_deref(), &operation.method, &path, body).await;
                 assert_eq!(reply.error(401), "unauthorized", "{} {path} as {header:?}", operation.method);
             }
@@ -301,11 +377,11 @@ conformance! {
     async fn a_management_key_does_what_its_scopes_say_and_nothing_else(db: Db) {
         let world = World::new(db).await;
         let nothing = world.server.with_scopes(&["a:scope_of_the_future"]).await;
-        let read_only = ["api_keys:read", "organizations:read", "permissions:read"];
+        let read_only = ["api_keys:read", "organizations:read", "permissions:read", "roles:read", "users:read"];
         let reader = world.server.with_scopes(&read_only).await;
         for operation in operations().iter().filter(|operation| operation.is_protected()) {
-            let path = operation.path_of(operation.existing_name(&world));
-            let body = || Body::from(json!({"name": "New name", "value": world.value}).to_string());
+            let path = operation.path_in(&world) + &operation.query(&world);
+            let body = || Body::from(operation.good_body(&world).to_string());
             let reply = nothing.send(&operation.method, &path, body()).await;
             assert_eq!(reply.error(403), "forbidden", "{} {path}", operation.method);
             let expected = if operation.method == "GET" { 200 } else { 403 };
@@ -319,15 +395,16 @@ conformance! {
         let world = World::new(db).await;
         let stranger = world.server.of_another_environment().await;
         for operation in operations().iter().filter(|operation| operation.is_protected()) {
-            let path = operation.path_of(operation.existing_name(&world));
-            let body = Body::from(json!({"name": "k", "value": world.value}).to_string());
-            let reply = stranger.send(&operation.method, &path, body).await;
+            let path = operation.path_in(&world);
+            let body = operation.good_body(&world).to_string();
+            let reply = stranger.send(&operation.method, &path, Body::from(body.clone())).await;
             let what = format!("{} {path}: {}", operation.method, reply.text);
             if operation.has_path_parameter() {
                 assert_eq!(reply.status, 404, "{what}");
             }
-            let secrets = [world.organization.as_str(), &world.api_key, EXTERNAL_ID];
-            let shown = secrets.iter().any(|secret| !path.contains(*secret) && reply.text.contains(*secret));
+            let secrets = [world.organization.as_str(), &world.api_key, &world.user, &world.membership, EXTERNAL_ID];
+            let is_news = |secret: &&&str| !path.contains(**secret) && !body.contains(**secret);
+            let shown = secrets.iter().filter(is_news).any(|secret| reply.text.contains(*secret));
             assert!(!shown, "{what}");
             world.assert_nothing_changed(&what).await;
         }

@@ -45,9 +45,9 @@ use crate::{
     clock::Clock,
     config::EdgeConfig,
     storage::{
-        Db, api_keys, edge_sync, key_terms,
+        Db, api_keys, edge_sync,
         outbox::{self, Backlog, Kind, Route},
-        testing::Tenant,
+        testing::{self, Tenant},
     },
 };
 
@@ -333,7 +333,7 @@ impl World {
     pub async fn change_key_for_feed(&self, id: &ApiKeyId) -> Version {
         let now = self.clock.now();
         let mut transaction = self.db.write().await.unwrap();
-        let version = key_terms::set_expiry(transaction.conn(), id, Some(now), now).await.unwrap();
+        let version = testing::set_expiry(transaction.conn(), id, Some(now), now).await.unwrap();
         let kind = Kind::ApiKey;
         edge_sync::note_change(transaction.conn(), kind, id.as_str(), false, now).await.unwrap();
         outbox::add(transaction.conn(), kind, id.as_str(), version, Route::FeedFirst, now).await.unwrap();
@@ -345,7 +345,7 @@ impl World {
     pub async fn change_key(&self, id: &ApiKeyId) -> Version {
         let now = self.clock.now();
         let mut transaction = self.db.write().await.unwrap();
-        let version = key_terms::set_expiry(transaction.conn(), id, Some(now), now).await.unwrap();
+        let version = testing::set_expiry(transaction.conn(), id, Some(now), now).await.unwrap();
         outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, Route::StoreOnly, now).await.unwrap();
         transaction.commit().await.unwrap();
         version

@@ -52,6 +52,10 @@ pub struct ApiKey {
     pub version: Version,
     /// The management key that created it.
     pub created_by: String,
+    /// The key that it took the place of.
+    pub rotated_from: Option<ApiKeyId>,
+    /// The key that took its place.
+    pub rotated_to: Option<ApiKeyId>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -174,6 +178,8 @@ pub struct NewApiKey<'a> {
     pub obfuscated_value: &'a str,
     /// What is said of it.
     pub terms: &'a Terms,
+    /// The key that it takes the place of.
+    pub rotated_from: Option<&'a ApiKeyId>,
     /// Who creates it.
     pub created_by: &'a ManagementKeyId,
     /// When it is created.
@@ -184,8 +190,9 @@ pub struct NewApiKey<'a> {
 pub async fn insert(conn: Conn<'_>, key: &NewApiKey<'_>) -> Result<()> {
     const SQL: &str = "INSERT INTO api_keys
             (id, environment_id, organization_id, user_id, digest, obfuscated_value, name, permissions, resources,
-             ip_allow_list, metadata, expires_at, not_before, disabled, version, created_by, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)";
+             ip_allow_list, metadata, expires_at, not_before, disabled, rotated_from, version, created_by, created_at,
+             updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)";
     let user = match key.owner {
         Owner::Organization { .. } => None,
         Owner::User { id, .. } => Some(id),
@@ -205,6 +212,7 @@ pub async fn insert(conn: Conn<'_>, key: &NewApiKey<'_>) -> Result<()> {
         .bind(key.terms.expires_at)
         .bind(key.terms.not_before)
         .bind(key.terms.disabled)
+        .bind(key.rotated_from)
         .bind(Version::first(key.now))
         .bind(key.created_by)
         .bind(key.now)

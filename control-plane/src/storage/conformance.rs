@@ -4,6 +4,7 @@ mod api_keys;
 mod database;
 mod edge_sync;
 mod environments;
+mod expiry_policies;
 mod feed;
 mod idempotency;
 mod key_terms;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use shared::{
     Timestamp,
     id::{ApiKeyId, EnvironmentId},
-    record::Version,
+    record::{Owner, Version},
 };
 
 use super::{
@@ -37,6 +37,16 @@ pub struct Terms {
 }
 
 impl ApiKey {
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let organization_id = self.organization_id.clone();
+        match &self.user_id {
+            Some(id) => Owner::User { id: id.clone(), organization_id },
+            None => Owner::Organization { id: organization_id },
+        }
+    }
+
     /// What is said of it.
     #[must_use]
     pub fn terms(&self) -> Terms {
@@ -87,16 +97,18 @@ pub async fn change(conn: Conn<'_>, id: &ApiKeyId, terms: &Terms, now: Timestamp
         .fetch_one(c).await)
 }
 
-/// Sets from when on a key is refused, and returns its new version.
-pub async fn set_expiry(
+/// Notes that another key takes the place of this one, which is refused from then on, and returns its new version.
+pub async fn note_rotation(
     conn: Conn<'_>,
     id: &ApiKeyId,
-    expires_at: Option<Timestamp>,
+    rotated_to: &ApiKeyId,
+    expires_at: Timestamp,
     now: Timestamp,
 ) -> Result<Version> {
     const SQL: &str = "UPDATE api_keys
-        SET expires_at = $2, updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+        SET rotated_to = $2, expires_at = $3, updated_at = $4,
+            version = CASE WHEN version >= $4 THEN version + 1 ELSE $4 END
         WHERE id = $1
         RETURNING version";
-    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(expires_at).bind(now).fetch_one(c).await)
+    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(rotated_to).bind(expires_at).bind(now).fetch_one(c).await)
 }

@@ -56,6 +56,7 @@ mod conformance;
 mod dialect;
 pub mod edge_sync;
 pub mod environments;
+pub mod expiry_policies;
 pub mod feed;
 pub mod idempotency;
 mod json_text;

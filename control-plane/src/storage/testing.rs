@@ -17,7 +17,7 @@ use shared::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{
-    Db, JsonText,
+    Conn, Db, JsonText, Result,
     api_keys::{self, NewApiKey},
     dialect::sql,
     key_terms::Terms,
@@ -146,6 +146,7 @@ impl Tenant {
             digest: &Digest::of(text),
             obfuscated_value: "lk_test_…abcd",
             terms: &Terms { name: text.to_owned(), permissions, ..Terms::default() },
+            rotated_from: None,
             created_by: &self.creator,
             now,
         };
@@ -179,6 +180,20 @@ pub(crate) async fn very_many_keys(db: &Db, tenant: &Tenant, count: i64) {
         .execute(c).await.map(drop))
     .unwrap();
     transaction.commit().await.unwrap();
+}
+
+/// Sets from when on a key is refused, and returns its new version.
+pub(crate) async fn set_expiry(
+    conn: Conn<'_>,
+    id: &ApiKeyId,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Version> {
+    const SQL: &str = "UPDATE api_keys
+        SET expires_at = $2, updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+        WHERE id = $1
+        RETURNING version";
+    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(expires_at).bind(now).fetch_one(c).await)
 }
 
 /// An organization that is in no database yet.

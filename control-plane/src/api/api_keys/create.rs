@@ -28,7 +28,8 @@ pub struct CreateApiKey {
     #[serde(default)]
     #[schema(max_items = 100)]
     permissions: Option<Vec<String>>,
-    /// From when on it is refused; it must lie in the future. Left out or null: never.
+    /// From when on it is refused; it must lie in the future, and no further than the organization's policy
+    /// allows. Left out or null: as the policy says, which is never unless it was set.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
     /// Until when it is refused. Left out or null: it is accepted at once.
@@ -69,10 +70,9 @@ pub async fn create(
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => return Ok(answer),
     };
-    let made = new::make(&mut transaction, &caller, &owner, &terms, now).await?;
+    let made = new::make(&mut transaction, &caller, &owner, terms, now).await?;
     let (id, version) = (made.row.id.clone(), made.row.version);
-    let created = CreatedApiKey::new(made, now);
-    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &created).await?;
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
     let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
     app.await_creation(&committed).await;
     Ok(answer)
@@ -98,6 +98,7 @@ mod tests {
             })).await;
             let value = created.as_object_mut().unwrap().remove("value").unwrap();
             let value = value.as_str().unwrap();
+            assert_eq!(created["created_by"].as_str().map(|id| id.starts_with("management_key_")), Some(true));
             assert_eq!(created, json!({
                 "object": "api_key",
                 "id": created["id"],
@@ -109,11 +110,14 @@ mod tests {
                 "permissions": ["posts:write", "posts:read"],
                 "created_at": START.to_string(),
                 "updated_at": START.to_string(),
+                "created_by": created["created_by"],
             }));
             let path = format!("/api_keys/{}", id_of(&created));
             assert_eq!(server.get(&path).await.expect(200), created);
             let list = server.get(&format!("/organizations/{organization}/api_keys")).await.expect(200);
             assert_eq!(list["data"], json!([created]));
+            // Whoever validates keys does not learn who made them.
+            created.as_object_mut().unwrap().remove("created_by");
             assert_eq!(server.validate(value).await, json!({"api_key": created}));
         }
 

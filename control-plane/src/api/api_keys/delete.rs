@@ -1,27 +1,48 @@
 use axum::{extract::State, http::StatusCode};
 use shared::id::ApiKeyId;
+use utoipa::IntoParams;
 
+use super::change;
 use crate::{
-    api::{EdgePending, Error, access::WriteApiKeys, path::InPath},
+    api::{EdgePending, Error, access::WriteApiKeys, fields::Checks, list::Query, path::InPath},
     app::App,
-    edge::{acknowledge::Committed, changes::Subject},
     storage::{api_keys, outbox::Kind},
 };
+
+const DEFAULT_REASON: &str = "deleted";
+/// The longest reason.
+const REASON_MAX_LENGTH: usize = 200;
+
+/// Why a key is revoked, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is read by the OpenAPI document alone; `Query` reads the parameter")]
+pub struct RevokeParams {
+    /// Why, in a few words, for those who list revoked keys. It is not in the body, because many clients and proxies send
+    /// none with DELETE.
+    #[param(min_length = 1, max_length = 200, default = "deleted")]
+    reason: Option<String>,
+}
 
 /// Revoke an API key for ever.
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/api_keys/{id}", tag = "api_keys",
-    params(("id" = ApiKeyId, Path)),
+    params(("id" = ApiKeyId, Path), RevokeParams),
     responses((status = 204, description = "Revoked"), EdgePending))]
 pub async fn delete(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
+    query: Query,
 ) -> Result<StatusCode, Error> {
+    let reason = query.get("reason").unwrap_or(DEFAULT_REASON);
+    let mut checks = Checks::default();
+    checks.text("reason", reason, REASON_MAX_LENGTH);
+    checks.finish()?;
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
-    let version = api_keys::revoke(transaction.conn(), &caller.environment, &id, "deleted", now).await?;
+    let version = api_keys::revoke(transaction.conn(), &caller.environment, &id, reason, now).await?;
     let committed = match version {
         Some(version) => app.commit_change(transaction, Kind::ApiKey, id.as_str(), version).await?,
         None => {
@@ -29,7 +50,7 @@ pub async fn delete(
             let version = pending.filter(|_| app.edge.is_some());
             let version = version.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
             drop(transaction);
-            Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
+            change::earlier(&id, version)
         }
     };
     app.acknowledge(&committed).await?;
@@ -58,6 +79,25 @@ mod tests {
             assert_eq!(server.post(&format!("{path}/expire"), json!({})).await.error(404), "entity_not_found");
             let list = server.get(&format!("/organizations/{organization}/api_keys")).await.expect(200);
             assert_eq!(list["data"], json!([]));
+        }
+
+        async fn the_reason_is_shown_with_the_revoked_key(db: Db) {
+            let server = Server::new(db).await;
+            let organization = server.organization().await;
+            for query in ["", "?reason=It%20stood%20in%20a%20log%20%E2%80%93%20twice"] {
+                let key = server.api_key(&organization, json!({"name": "k"})).await;
+                server.delete(&format!("/api_keys/{}{query}", id_of(&key))).await.expect(204);
+                server.advance(1);
+            }
+            let kept = server.api_key(&organization, json!({"name": "k"})).await;
+            let path = format!("/api_keys/{}", id_of(&kept));
+            for reason in ["", "%20", "a%0Ab", "%00", &"x".repeat(201)] {
+                assert_eq!(server.delete(&format!("{path}?reason={reason}")).await.fields(), ["reason"], "{reason}");
+            }
+            let list = server.get(&format!("/organizations/{organization}/api_keys?include=revoked")).await.expect(200);
+            let reasons: Vec<_> = list["data"].as_array().unwrap().iter().map(|key| key["revoked_reason"].clone()).collect();
+            assert_eq!(reasons, [json!(null), json!("It stood in a log – twice"), json!("deleted")]);
+            server.delete(&format!("{path}?reason={}", "x".repeat(200))).await.expect(204);
         }
     }
 }

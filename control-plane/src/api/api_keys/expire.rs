@@ -1,9 +1,9 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use shared::{Rfc3339, Timestamp, api_key::ApiKeyObject, error::ErrorBody, id::ApiKeyId};
+use shared::{Rfc3339, error::ErrorBody, id::ApiKeyId};
 use utoipa::ToSchema;
 
-use super::ShownApiKey;
+use super::{ShownApiKey, change, expiry};
 use crate::{
     api::{
         EdgePending, Error,
@@ -12,18 +12,14 @@ use crate::{
         path::InPath,
     },
     app::App,
-    edge::{acknowledge::Committed, changes::Subject},
-    storage::{
-        api_keys::{self, ApiKey},
-        key_terms,
-        outbox::Kind,
-    },
+    storage::key_terms::Terms,
 };
 
 /// When a key is to expire.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ExpireApiKey {
-    /// From when on it is refused. Left out or in the past: from now on. Null: never.
+    /// From when on it is refused. Left out or in the past: from now on. Null: never. Later than the organization's policy allows is
+    /// refused, unless the key expires sooner by it than before.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<Rfc3339>)]
     expires_at: Option<Option<Rfc3339>>,
@@ -36,7 +32,7 @@ pub struct ExpireApiKey {
     params(("id" = ApiKeyId, Path)),
     request_body(content = Option<ExpireApiKey>),
     responses(
-        (status = 200, body = ApiKeyObject),
+        (status = 200, body = ShownApiKey),
         (status = 409, description = "It has expired already", body = ErrorBody),
         EdgePending,
     ))]
@@ -46,52 +42,20 @@ pub async fn expire(
     InPath(id): InPath<ApiKeyId>,
     OptionalJsonBody(body): OptionalJsonBody<ExpireApiKey>,
 ) -> Result<Json<ShownApiKey>, Error> {
-    let environment = &caller.environment;
     let mut transaction = app.db.write().await?;
-    let before = key_terms::lock(transaction.conn(), environment, &id).await?;
-    let before = before.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+    let key = change::lock(&mut transaction, &caller.environment, &id).await?;
     let now = app.clock.now();
-    let wanted = new_expiry(body.expires_at, now);
-    let has_expired = before.expires_at.is_some_and(|expires_at| expires_at <= now);
-    if has_expired && (app.edge.is_none() || !is_repeated(&before, wanted, now)) {
-        return Err(Error::conflict("api_key_already_expired", "The API key has expired already."));
-    }
-    let version = match has_expired {
-        true => before.version,
-        false => key_terms::set_expiry(transaction.conn(), &id, wanted, now).await?,
-    };
-    let row = api_keys::get(transaction.conn(), environment, &id).await?;
-    let row = row.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
-    let committed = match has_expired {
-        true => {
-            // It would hold the row, and on SQLite the file, while this waits.
-            drop(transaction);
-            Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
-        }
-        false => app.commit_change(transaction, Kind::ApiKey, id.as_str(), version).await?,
-    };
-    app.acknowledge(&committed).await?;
-    Ok(Json(ShownApiKey::new(row, now)))
-}
-
-/// Whether a call asks for what an earlier one did, whose caller was not told yet that the edge has it.
-fn is_repeated(before: &ApiKey, wanted: Option<Timestamp>, now: Timestamp) -> bool {
-    !before.acknowledged && wanted.is_some_and(|at| at <= now)
-}
-
-fn new_expiry(wanted: Option<Option<Rfc3339>>, now: Timestamp) -> Option<Timestamp> {
-    match wanted {
-        None => Some(now),
-        Some(None) => None,
-        Some(Some(Rfc3339(at))) => Some(at.max(now)),
-    }
+    let wanted = body.expires_at.unwrap_or(Some(Rfc3339(now))).map(|Rfc3339(at)| at);
+    let policy = change::policy(&mut transaction, &key).await?;
+    let expires_at = expiry::changed(&policy, &key, change::is_told(&app, &key), wanted, now)?;
+    let terms = Terms { expires_at, ..key.terms() };
+    Ok(Json(change::write(&app, transaction, key, &terms, now).await?))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::*;
     use crate::{
         api::testing::*,
         storage::{Db, testing::conformance},
@@ -127,15 +91,5 @@ mod tests {
             }
             assert_eq!(server.get(&format!("/api_keys/{}", id_of(&key))).await.expect(200)["expires_at"], json!(null));
         }
-    }
-
-    #[test]
-    fn the_past_is_now_and_null_is_never() {
-        let (past, now, future) = (1, 2, 3);
-        let at = |millis| Timestamp::from_millis(millis);
-        assert_eq!(new_expiry(None, at(now)), Some(at(now)));
-        assert_eq!(new_expiry(Some(None), at(now)), None);
-        assert_eq!(new_expiry(Some(Some(Rfc3339(at(past)))), at(now)), Some(at(now)));
-        assert_eq!(new_expiry(Some(Some(Rfc3339(at(future)))), at(now)), Some(at(future)));
     }
 }

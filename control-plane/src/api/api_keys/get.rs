@@ -1,7 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use shared::{
-    api_key::ApiKeyObject,
     id::{ApiKeyId, EnvironmentId},
     record::Version,
 };
@@ -22,7 +21,6 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 pub struct ApiKeyAtEdge {
     #[serde(flatten)]
-    #[schema(value_type = ApiKeyObject)]
     key: ShownApiKey,
     /// Left out if no edge is configured.
     #[serde(skip_serializing_if = "Option::is_none")]

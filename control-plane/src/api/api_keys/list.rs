@@ -1,10 +1,8 @@
 use std::collections::HashSet;
 
 use axum::{Json, extract::State};
-use serde::Serialize;
 use shared::{
-    Rfc3339, Timestamp,
-    api_key::ApiKeyObject,
+    Timestamp,
     error::FieldError,
     id::{ApiKeyId, OrganizationId},
 };
@@ -45,30 +43,16 @@ pub enum Include {
     Revoked,
 }
 
-/// A key of a list.
-#[derive(Serialize, ToSchema)]
-pub struct ListedApiKey {
-    #[serde(flatten)]
-    #[schema(value_type = ApiKeyObject)]
-    key: ShownApiKey,
-    /// When it was revoked. Left out if it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoked_at: Option<Rfc3339>,
-    /// Whether the edge has yet to be told that it is revoked. Left out if it has been told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    propagating: Option<bool>,
-}
-
 /// List an organization's API keys, without the revoked ones unless they are asked for.
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
     params(("organization_id" = OrganizationId, Path), ListParams, IncludeParams),
-    responses((status = 200, body = List<ListedApiKey>)))]
+    responses((status = 200, body = List<ShownApiKey>)))]
 pub async fn list(
     State(app): State<App>,
     ReadApiKeys(caller): ReadApiKeys,
     InPath(organization): InPath<OrganizationId>,
     query: Query,
-) -> Result<Json<List<ListedApiKey>>, Error> {
+) -> Result<Json<List<ShownApiKey>>, Error> {
     let wanted = query.page::<ApiKeyId>()?;
     let which = which(&query)?;
     let environment = &caller.environment;
@@ -86,7 +70,7 @@ pub async fn answer(
     conn: Conn<'_>,
     wanted: &Wanted,
     page: Page<ApiKey>,
-) -> Result<List<ListedApiKey>, Error> {
+) -> Result<List<ShownApiKey>, Error> {
     let propagating = match app.edge {
         Some(_) => propagating(conn, &page).await?,
         None => HashSet::new(),
@@ -114,8 +98,8 @@ async fn propagating(conn: Conn<'_>, page: &Page<ApiKey>) -> storage::Result<Has
     Ok(outbox::unfed_of(conn, &ids).await?.into_iter().collect())
 }
 
-fn show(row: ApiKey, propagating: &HashSet<String>, now: Timestamp) -> ListedApiKey {
-    let revoked_at = row.revoked_at.map(Rfc3339);
-    let propagating = propagating.contains(row.id.as_str()).then_some(true);
-    ListedApiKey { key: ShownApiKey::new(row, now), revoked_at, propagating }
+fn show(row: ApiKey, propagating: &HashSet<String>, now: Timestamp) -> ShownApiKey {
+    let is_propagating = propagating.contains(row.id.as_str());
+    let shown = ShownApiKey::new(row, now);
+    if is_propagating { shown.propagating() } else { shown }
 }

@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use shared::{
     Rfc3339, Timestamp,
-    api_key::ApiKeyObject,
     digest::Digest,
-    error::ApiError,
-    id::ApiKeyId,
+    error::{ApiError, FieldError},
+    id::{ApiKeyId, EnvironmentId},
     key::{self, KeyText},
     record::Owner,
 };
 use utoipa::ToSchema;
 
 use super::{
-    ShownApiKey,
+    ShownApiKey, expiry,
     grants::{require_member, require_permissions},
     ip_ranges,
 };
@@ -30,6 +29,7 @@ use crate::{
         Writer,
         api_keys::{self, ApiKey, NewApiKey},
         environments,
+        expiry_policies::{self, ExpiryPolicy},
         key_terms::Terms,
         organizations, users,
     },
@@ -50,7 +50,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// What the key is to be, if that can be at all. Whether it can be now and here, [`make`] finds out.
+    /// What the key is to be, if that can be at all. Whether it can be here and now, [`make`] finds out.
     pub fn check(self) -> Result<Terms, Error> {
         let mut checks = Checks::default();
         check_name(&mut checks, &self.name);
@@ -107,7 +107,6 @@ pub struct Made {
 #[derive(Serialize, ToSchema)]
 pub struct CreatedApiKey {
     #[serde(flatten)]
-    #[schema(value_type = ApiKeyObject)]
     key: ShownApiKey,
     /// The key itself. It is shown this once and stored nowhere: hand it on now.
     value: String,
@@ -126,26 +125,66 @@ pub async fn make(
     transaction: &mut Writer,
     caller: &Caller,
     owner: &Owner,
-    terms: &Terms,
+    mut terms: Terms,
     now: Timestamp,
 ) -> Result<Made, Error> {
-    let (environment_id, organization) = (&caller.environment, owner.organization());
-    if !organizations::hold(transaction.conn(), environment_id, organization).await? {
+    let environment = &caller.environment;
+    let policy = hold_owner(transaction, environment, owner).await?;
+    require_permissions(transaction, environment, owner, &terms.permissions, &[]).await?;
+    terms.expires_at = expiry::of_new_key(&policy, terms.expires_at, None, now)?;
+    insert(transaction, caller, owner, &terms, None, now).await
+}
+
+/// Makes the key that takes the place of another one, which is locked; and before it its owner and its permissions were.
+pub async fn make_successor(
+    transaction: &mut Writer,
+    caller: &Caller,
+    old: &ApiKey,
+    policy: &ExpiryPolicy,
+    mut terms: Terms,
+    now: Timestamp,
+) -> Result<Made, Error> {
+    let lifetime = old.expires_at.map(|at| at.as_millis() - old.created_at.as_millis());
+    terms.expires_at = expiry::of_new_key(policy, terms.expires_at, lifetime, now)?;
+    insert(transaction, caller, &old.owner(), &terms, Some(old), now).await
+}
+
+/// How long the keys of this owner live, who will be there, and a member, until the transaction ends.
+pub async fn hold_owner(
+    transaction: &mut Writer,
+    environment: &EnvironmentId,
+    owner: &Owner,
+) -> Result<ExpiryPolicy, Error> {
+    let organization = owner.organization();
+    if !organizations::hold(transaction.conn(), environment, organization).await? {
         return Err(Error::not_found("Organization", organization.as_str()));
     }
     if let Owner::User { id, .. } = owner
-        && !users::hold(transaction.conn(), environment_id, id).await?
+        && !users::hold(transaction.conn(), environment, id).await?
     {
         return Err(Error::not_found("User", id.as_str()));
     }
-    require_permissions(transaction, environment_id, owner, &terms.permissions, &[]).await?;
-    require_member(transaction, environment_id, owner).await?;
-    check_times(terms, now)?;
+    require_member(transaction, environment, owner).await?;
+    Ok(expiry_policies::get(transaction.conn(), environment, organization).await?.unwrap_or_default())
+}
+
+async fn insert(
+    transaction: &mut Writer,
+    caller: &Caller,
+    owner: &Owner,
+    terms: &Terms,
+    old: Option<&ApiKey>,
+    now: Timestamp,
+) -> Result<Made, Error> {
+    let environment_id = &caller.environment;
+    check_not_before(terms)?;
     let environment = environments::get(transaction.conn(), environment_id).await?;
     let environment = environment.ok_or_else(ApiError::unauthorized)?;
 
     let id = ApiKeyId::generate(now, &mut OsEntropy);
-    let text = KeyText::generate(&environment.key_prefix, &mut OsEntropy);
+    // The prefix stays, even if the environment gives new keys another one by now.
+    let prefix = old.and_then(|old| key::mask_prefix(&old.obfuscated_value)).unwrap_or(environment.key_prefix);
+    let text = KeyText::generate(&prefix, &mut OsEntropy);
     let key = NewApiKey {
         id: &id,
         environment_id,
@@ -153,6 +192,7 @@ pub async fn make(
         digest: &Digest::of(text.expose()),
         obfuscated_value: &key::mask(text.expose()),
         terms,
+        rotated_from: old.map(|old| &old.id),
         created_by: &caller.grant.id,
         now,
     };
@@ -162,15 +202,11 @@ pub async fn make(
     Ok(Made { row, text })
 }
 
-fn check_times(terms: &Terms, now: Timestamp) -> Result<(), Error> {
-    let mut checks = Checks::default();
-    checks.require(terms.expires_at.is_none_or(|at| at > now), "expires_at", "invalid", "must lie in the future");
-    check_not_before(&mut checks, terms);
-    checks.finish()
-}
-
 /// There is a time at which the key is accepted.
-pub fn check_not_before(checks: &mut Checks, terms: &Terms) {
+pub fn check_not_before(terms: &Terms) -> Result<(), FieldError> {
     let in_order = terms.not_before.zip(terms.expires_at).is_none_or(|(start, end)| start < end);
-    checks.require(in_order, "not_before", "invalid", "must lie before the moment at which the key expires");
+    if in_order {
+        return Ok(());
+    }
+    Err(FieldError::new("not_before", "invalid", "must lie before the moment from which on the key is refused"))
 }

@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{
     error::ErrorBody,
@@ -7,9 +7,15 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{Membership, NamedRole, Wanted, change, read, role};
+use super::{Membership, Wanted, apply, finish, named_role, read, role};
 use crate::{
-    api::{EdgePending, Error, access::WriteUsers, body::JsonBody, path::named},
+    api::{
+        EdgePending, Error,
+        access::WriteUsers,
+        body::JsonBody,
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+        path::named,
+    },
     app::App,
     entropy::OsEntropy,
     storage::{
@@ -23,14 +29,21 @@ use crate::{
 pub struct CreateMembership {
     user_id: String,
     organization_id: String,
-    #[serde(flatten)]
-    role: NamedRole,
+    /// What the user is in the organization: the slug of a role of the organization or of the environment.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 48)]
+    role_slug: Option<String>,
+    /// The same as a list of one, for clients that send it so.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 1)]
+    role_slugs: Option<Vec<String>>,
 }
 
 /// Make a user a member of an organization, as `member` if no role is named.
 ///
 /// A membership that is inactive becomes active, with the role that is named.
 #[utoipa::path(post, path = "/user_management/organization_memberships", tag = "memberships",
+    params(IdempotencyKey),
     request_body = CreateMembership,
     responses(
         (status = 201, body = Membership),
@@ -41,31 +54,42 @@ pub struct CreateMembership {
 pub async fn create(
     State(app): State<App>,
     WriteUsers(caller): WriteUsers,
-    JsonBody(body): JsonBody<CreateMembership>,
-) -> Result<(StatusCode, Json<Membership>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateMembership>>,
+) -> Result<Answer, Error> {
     let organization: OrganizationId = named(&body.organization_id)?;
     let user: UserId = named(&body.user_id)?;
-    let slug = body.role.slug()?;
+    let slug = named_role(body.role_slug, body.role_slugs)?;
     let environment = &caller.environment;
 
     let mut transaction = app.db.write().await?;
+    let now = app.clock.now();
+    let claim = idempotency.claim(transaction.conn(), now).await?;
     if !organizations::hold(transaction.conn(), environment, &organization).await? {
         return Err(Error::not_found("Organization", organization.as_str()));
     }
     if !users::hold(transaction.conn(), environment, &user).await? {
         return Err(Error::not_found("User", user.as_str()));
     }
-    let now = app.clock.now();
-    if let Some(before) = memberships::lock_of(transaction.conn(), environment, &organization, &user).await? {
+    let before = memberships::lock_of(transaction.conn(), environment, &organization, &user).await?;
+    let claimed = match (claim, &before) {
+        (Claim::New(claimed), _) => claimed,
+        (Claim::Replay(answer), None) => return Ok(answer),
+        (Claim::Replay(answer), Some(membership)) => {
+            finish(&app, transaction, membership, None).await?;
+            return Ok(answer);
+        }
+    };
+    if let Some(before) = before {
         if !before.inactive {
-            let message = "The user is a member of this organization already.";
-            return Err(Error::conflict("organization_membership_already_exists", message));
+            return Err(exists());
         }
         let slug = slug.as_deref().unwrap_or(&before.role_slug);
         let role = role(transaction.conn(), environment, &organization, Some(slug)).await?;
-        change(&app, transaction, &before, Wanted { role: &role, inactive: false }, now).await?;
-        let membership = read(app.db.read().await?.conn(), environment, &before.id).await?;
-        return Ok((StatusCode::CREATED, Json(membership)));
+        let applied = apply(&mut transaction, &before, Wanted { role: &role, inactive: false }, now).await?;
+        let membership = read(transaction.conn(), environment, &before.id).await?;
+        let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &membership).await?;
+        finish(&app, transaction, &before, applied).await?;
+        return Ok(answer);
     }
     let role = role(transaction.conn(), environment, &organization, slug.as_deref()).await?;
     let id = MembershipId::generate(now, &mut OsEntropy);
@@ -79,12 +103,17 @@ pub async fn create(
         now,
     };
     if !memberships::insert(transaction.conn(), &membership).await? {
-        let message = "The user is a member of this organization already.";
-        return Err(Error::conflict("organization_membership_already_exists", message));
+        return Err(exists());
     }
     let membership = read(transaction.conn(), environment, &id).await?;
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &membership).await?;
     transaction.commit().await?;
-    Ok((StatusCode::CREATED, Json(membership)))
+    Ok(answer)
+}
+
+fn exists() -> Error {
+    let message = "The user is a member of this organization already.";
+    Error::conflict("organization_membership_already_exists", message)
 }
 
 #[cfg(test)]

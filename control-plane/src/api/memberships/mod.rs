@@ -10,19 +10,19 @@ pub mod update;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::{
     Rfc3339, Timestamp,
-    error::{ApiError, FieldError},
+    error::{ApiError, ErrorBody, FieldError},
     feed::{Effect, Scope},
     id::{EnvironmentId, MembershipId, OrganizationId, UserId},
+    record::Version,
 };
 use utoipa::ToSchema;
 
 use super::{Error, users::User};
 use crate::{
     app::App,
-    edge::acknowledge::Committed,
     keys::DEFAULT_ROLE,
     storage::{
         self as db, Conn,
@@ -104,39 +104,27 @@ fn not_found(id: &MembershipId) -> Error {
     Error::not_found("Organization membership", id.as_str())
 }
 
-/// The role that a request names. `role_slugs` is what clients of several roles send; a user has one here.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct NamedRole {
-    /// What the user is in the organization: the slug of a role of the organization or of the environment.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 48)]
-    role_slug: Option<String>,
-    /// The same as a list of one.
-    #[serde(default)]
-    #[schema(min_items = 1, max_items = 1)]
-    role_slugs: Option<Vec<String>>,
-}
-
-impl NamedRole {
-    fn slug(self) -> Result<Option<String>, Error> {
-        match (self.role_slug, self.role_slugs) {
-            (Some(_), Some(_)) => {
-                Err(FieldError::new("role_slugs", "invalid", "cannot be given together with `role_slug`").into())
-            }
-            (slug, None) => Ok(slug),
-            (None, Some(slugs)) => match <[String; 1]>::try_from(slugs) {
-                Ok([slug]) => Ok(Some(slug)),
-                Err(slugs) if slugs.is_empty() => {
-                    Err(FieldError::new("role_slugs", "required", "must name a role").into())
-                }
-                Err(_) => Err(unprocessable("multiple_roles_not_enabled", "A user has one role in an organization.")),
-            },
+/// The role that a request names, by `role_slug` or, as clients of several roles do, by `role_slugs`.
+fn named_role(slug: Option<String>, slugs: Option<Vec<String>>) -> Result<Option<String>, Error> {
+    match (slug, slugs) {
+        (Some(_), Some(_)) => {
+            Err(FieldError::new("role_slugs", "invalid", "cannot be given together with `role_slug`").into())
         }
+        (slug, None) => Ok(slug),
+        (None, Some(slugs)) => match <[String; 1]>::try_from(slugs) {
+            Ok([slug]) => Ok(Some(slug)),
+            Err(slugs) if slugs.is_empty() => Err(FieldError::new("role_slugs", "required", "must name a role").into()),
+            Err(_) => {
+                let message = "A user has one role in an organization.";
+                Err(bad_role("role_slugs", "multiple_roles_not_enabled", message.to_owned()))
+            }
+        },
     }
 }
 
-fn unprocessable(code: &str, message: impl Into<String>) -> Error {
-    ApiError::new(422, code, message).into()
+fn bad_role(field: &str, code: &str, message: String) -> Error {
+    let errors = vec![FieldError::new(field, code, message.clone())];
+    ApiError { status: 422, body: ErrorBody { message, code: code.to_owned(), errors } }.into()
 }
 
 /// The role of this slug that a user of the organization can have; the usual one if none is named.
@@ -152,7 +140,9 @@ async fn role(
         false => None,
     };
     let shown: String = slug.chars().take(48).collect();
-    role.ok_or_else(|| unprocessable("invalid_role", format!("There is no role '{shown}' in this organization.")))
+    role.ok_or_else(|| {
+        bad_role("role_slug", "invalid_role", format!("There is no role '{shown}' in this organization."))
+    })
 }
 
 /// What a membership is to be from now on.
@@ -161,8 +151,49 @@ struct Wanted<'a> {
     inactive: bool,
 }
 
-/// Changes a membership that is locked, commits, and waits until the edge has it. If it is so already, and somebody was
-/// told, nothing happens.
+/// Makes a membership that is locked what it is to be. `None` if it is that already.
+async fn apply(
+    transaction: &mut db::Writer,
+    before: &storage::Membership,
+    wanted: Wanted<'_>,
+    now: Timestamp,
+) -> Result<Option<(Version, Effect)>, Error> {
+    if before.role_id == wanted.role.id && before.inactive == wanted.inactive {
+        return Ok(None);
+    }
+    let pair = (&before.organization_id, &before.user_id);
+    let generation = storage::set(transaction.conn(), &before.id, &wanted.role.id, wanted.inactive, now).await?;
+    user_api_keys::touch_all_of_membership(transaction.conn(), &before.environment_id, pair, now).await?;
+    let effect = if wanted.inactive { Effect::Disable } else { Effect::Role(wanted.role.in_record()) };
+    Ok(Some((generation, effect)))
+}
+
+/// Commits what was applied to a membership, and waits until the edge has it. If nothing was, the wait for an earlier change
+/// is taken up.
+async fn finish(
+    app: &App,
+    mut transaction: db::Writer,
+    membership: &storage::Membership,
+    applied: Option<(Version, Effect)>,
+) -> Result<(), Error> {
+    let (environment, scope) = (&membership.environment_id, Scope::Membership(&membership.id));
+    let committed = match applied {
+        Some((generation, effect)) => {
+            Some(app.commit_scope(transaction, &scope, environment, generation, effect).await?)
+        }
+        None => {
+            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
+            drop(transaction);
+            pending
+        }
+    };
+    if let Some(committed) = committed {
+        app.acknowledge(&committed).await?;
+    }
+    Ok(())
+}
+
+/// Both of these.
 async fn change(
     app: &App,
     mut transaction: db::Writer,
@@ -170,24 +201,6 @@ async fn change(
     wanted: Wanted<'_>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (environment, organization, user) = (&before.environment_id, &before.organization_id, &before.user_id);
-    let scope = Scope::Membership(&before.id);
-    let committed = if before.role_id == wanted.role.id && before.inactive == wanted.inactive {
-        let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-        drop(transaction);
-        pending
-    } else {
-        let generation = storage::set(transaction.conn(), &before.id, &wanted.role.id, wanted.inactive, now).await?;
-        user_api_keys::touch_all_of_membership(transaction.conn(), environment, (organization, user), now).await?;
-        let effect = if wanted.inactive { Effect::Disable } else { Effect::Role(wanted.role.in_record()) };
-        Some(app.commit_scope(transaction, &scope, environment, generation, effect).await?)
-    };
-    acknowledge(app, committed).await
-}
-
-async fn acknowledge(app: &App, committed: Option<Committed>) -> Result<(), Error> {
-    if let Some(committed) = committed {
-        app.acknowledge(&committed).await?;
-    }
-    Ok(())
+    let applied = apply(&mut transaction, before, wanted, now).await?;
+    finish(app, transaction, before, applied).await
 }

@@ -3,7 +3,7 @@ use serde::Deserialize;
 use shared::id::MembershipId;
 use utoipa::ToSchema;
 
-use super::{Membership, NamedRole, Wanted, change, not_found, read, role};
+use super::{Membership, Wanted, change, named_role, not_found, read, role};
 use crate::{
     api::{EdgePending, Error, access::WriteUsers, body::JsonBody, path::InPath},
     app::App,
@@ -13,8 +13,14 @@ use crate::{
 /// What to change of a membership.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdateMembership {
-    #[serde(flatten)]
-    role: NamedRole,
+    /// What the user is in the organization: the slug of a role of the organization or of the environment.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 48)]
+    role_slug: Option<String>,
+    /// The same as a list of one, for clients that send it so.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 1)]
+    role_slugs: Option<Vec<String>>,
 }
 
 /// Give a member another role. The user's keys are worth what that role allows from then on.
@@ -30,7 +36,7 @@ pub async fn update(
     InPath(id): InPath<MembershipId>,
     JsonBody(body): JsonBody<UpdateMembership>,
 ) -> Result<Json<Membership>, Error> {
-    let slug = body.role.slug()?;
+    let slug = named_role(body.role_slug, body.role_slugs)?;
     let environment = &caller.environment;
     let mut transaction = app.db.write().await?;
     let before = memberships::lock(transaction.conn(), environment, &id).await?.ok_or_else(|| not_found(&id))?;

@@ -6,6 +6,7 @@ pub mod of_organization;
 
 use std::collections::BTreeSet;
 
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::{
     Rfc3339,
@@ -22,6 +23,7 @@ use super::{
     fields::{
         Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH, ROLE_PERMISSIONS_MAX, ROLES_MAX, without_repeats,
     },
+    idempotency::{Answer, Claim, Idempotency},
 };
 use crate::{
     app::App,
@@ -147,7 +149,13 @@ async fn hold(transaction: &mut Writer, environment: &EnvironmentId, of: Of<'_>)
 }
 
 /// Adds a role that allows nothing yet.
-async fn create(app: &App, environment: EnvironmentId, of: Of<'_>, new: NewRole) -> Result<Role, Error> {
+async fn create(
+    app: &App,
+    environment: EnvironmentId,
+    of: Of<'_>,
+    new: NewRole,
+    idempotency: Idempotency,
+) -> Result<Answer, Error> {
     let resource_type_slug = new.resource_type_slug.unwrap_or_else(|| "organization".to_owned());
     let mut checks = Checks::default();
     checks.slug("slug", &new.slug);
@@ -157,6 +165,11 @@ async fn create(app: &App, environment: EnvironmentId, of: Of<'_>, new: NewRole)
     checks.finish()?;
 
     let mut transaction = app.db.write().await?;
+    let now = app.clock.now();
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
     hold(&mut transaction, &environment, of).await?;
     if count(&mut transaction, &environment, of).await? >= ROLES_MAX {
         return Err(Error::conflict("role_limit_reached", "There cannot be more than 200 roles."));
@@ -168,7 +181,6 @@ async fn create(app: &App, environment: EnvironmentId, of: Of<'_>, new: NewRole)
         }
     };
     let of_all = storage::get(transaction.conn(), &environment, Of::Environment, &new.slug).await?;
-    let now = app.clock.now();
     let role = storage::Role {
         id: RoleId::generate(now, &mut OsEntropy),
         environment_id: environment,
@@ -185,8 +197,9 @@ async fn create(app: &App, environment: EnvironmentId, of: Of<'_>, new: NewRole)
     if of_all.is_some() || !storage::insert(transaction.conn(), &role).await? {
         return Err(Error::conflict(code, message));
     }
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &Role::from(role)).await?;
     transaction.commit().await?;
-    Ok(role.into())
+    Ok(answer)
 }
 
 async fn count(transaction: &mut Writer, environment: &EnvironmentId, of: Of<'_>) -> Result<usize, Error> {
@@ -284,6 +297,9 @@ async fn change_permissions(
 ) -> Result<Role, Error> {
     let mut transaction = app.db.write().await?;
     hold(&mut transaction, environment, of).await?;
+    if storage::get(transaction.conn(), environment, of, slug).await?.is_none() {
+        return Err(not_found(slug));
+    }
     // Permissions before roles, as whoever deletes a permission locks them.
     require_known(&mut transaction, environment, &change).await?;
     let role = storage::lock(transaction.conn(), environment, of, slug).await?.ok_or_else(|| not_found(slug))?;
@@ -312,6 +328,11 @@ async fn change_permissions(
 
 async fn require_known(transaction: &mut Writer, environment: &EnvironmentId, change: &Change) -> Result<(), Error> {
     let named = change.named();
+    if let Change::Remove(slug) = change
+        && permissions::get(transaction.conn(), environment, slug).await?.is_none()
+    {
+        return Err(Error::not_found("Permission", slug));
+    }
     let known = permissions::hold(transaction.conn(), environment, named).await?;
     let mut checks = Checks::default();
     for (at, slug) in named.iter().enumerate() {

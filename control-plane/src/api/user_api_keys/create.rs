@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{
     Rfc3339,
@@ -16,6 +16,7 @@ use crate::{
         access::WriteApiKeys,
         api_keys::new::{self, CreatedApiKey},
         body::JsonBody,
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
         path::{InPath, named},
     },
     app::App,
@@ -51,7 +52,7 @@ pub struct CreateUserApiKey {
 
 /// Create a user's API key. It dies with the membership.
 #[utoipa::path(post, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
-    params(("user_id" = UserId, Path)),
+    params(("user_id" = UserId, Path), IdempotencyKey),
     request_body = CreateUserApiKey,
     responses(
         (status = 201, body = CreatedApiKey),
@@ -62,19 +63,23 @@ pub async fn create(
     State(app): State<App>,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<UserId>,
-    JsonBody(body): JsonBody<CreateUserApiKey>,
-) -> Result<(StatusCode, Json<CreatedApiKey>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateUserApiKey>>,
+) -> Result<Answer, Error> {
     let CreateUserApiKey { name, organization_id, permissions, expires_at, not_before, ip_allow_list, metadata } = body;
     let terms = new::Fields { name, permissions, expires_at, not_before, ip_allow_list, metadata }.check()?;
     let owner = Owner::User { id, organization_id: named::<OrganizationId>(&organization_id)? };
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
-    let made = new::make(&mut transaction, &caller, &owner, &terms, now).await?;
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
+    let made = new::make(&mut transaction, &caller, &owner, terms, now).await?;
     let (id, version) = (made.row.id.clone(), made.row.version);
-    let answer = CreatedApiKey::new(made, now);
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
     let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
     app.await_creation(&committed).await;
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use crate::{
     api::{
         Error,
         access::ReadApiKeys,
-        api_keys::list::{IncludeParams, ListedApiKey, answer, which},
+        api_keys::{
+            ShownApiKey,
+            list::{IncludeParams, answer, which},
+        },
         list::{List, ListParams, Query},
         path::{InPath, named},
     },
@@ -26,13 +29,13 @@ pub struct OrganizationParams {
 /// List a user's API keys, without the revoked ones unless they are asked for.
 #[utoipa::path(get, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
     params(("user_id" = UserId, Path), ListParams, OrganizationParams, IncludeParams),
-    responses((status = 200, body = List<ListedApiKey>)))]
+    responses((status = 200, body = List<ShownApiKey>)))]
 pub async fn list(
     State(app): State<App>,
     ReadApiKeys(caller): ReadApiKeys,
     InPath(user): InPath<UserId>,
     query: Query,
-) -> Result<Json<List<ListedApiKey>>, Error> {
+) -> Result<Json<List<ShownApiKey>>, Error> {
     let wanted = query.page::<ApiKeyId>()?;
     let which = which(&query)?;
     let organization = query.get("organization_id").map(named::<OrganizationId>).transpose()?;

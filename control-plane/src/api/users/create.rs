@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use shared::{error::ErrorBody, id::UserId};
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use crate::{
         access::WriteUsers,
         body::JsonBody,
         fields::{Checks, NAME_MAX_LENGTH},
+        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
     },
     app::App,
     entropy::OsEntropy,
@@ -48,6 +49,7 @@ pub struct CreateUser {
 
 /// Create a user.
 #[utoipa::path(post, path = "/user_management/users", tag = "users",
+    params(IdempotencyKey),
     request_body = CreateUser,
     responses(
         (status = 201, body = User),
@@ -56,8 +58,8 @@ pub struct CreateUser {
 pub async fn create(
     State(app): State<App>,
     WriteUsers(caller): WriteUsers,
-    JsonBody(body): JsonBody<CreateUser>,
-) -> Result<(StatusCode, Json<User>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateUser>>,
+) -> Result<Answer, Error> {
     let metadata = body.metadata.unwrap_or_default();
     let mut checks = Checks::default();
     if let Some(email) = &body.email {
@@ -74,6 +76,10 @@ pub async fn create(
 
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
     let user = users::User {
         id: UserId::generate(now, &mut OsEntropy),
         environment_id: caller.environment,
@@ -92,8 +98,9 @@ pub async fn create(
         drop(transaction);
         return Err(taken(&app, &user.environment_id, &user).await?);
     }
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &User::from(user)).await?;
     transaction.commit().await?;
-    Ok((StatusCode::CREATED, Json(user.into())))
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ async fn make_sealed_keys(world: &World, keys: i64) {
             digest: &Digest::of(&number.to_string()),
             obfuscated_value: "lk_test_…abcd",
             terms: &Terms { name: "k".to_owned(), ..Terms::default() },
+            rotated_from: None,
             created_by: &template.created_by.parse().unwrap(),
             now,
         };

@@ -181,7 +181,8 @@ conformance! {
                 digest: &shared::digest::Digest::of(&number.to_string()),
                 obfuscated_value: "lk_test_…abcd",
                 terms: &Terms { name: "k".to_owned(), ..Terms::default() },
-                created_by: &world.tenant.creator,
+                rotated_from: None,
+            created_by: &world.tenant.creator,
                 now,
             };
             crate::storage::api_keys::insert(transaction.conn(), &key).await.unwrap();

@@ -63,6 +63,7 @@ conformance! {
             digest: &Digest::of("key"),
             obfuscated_value: "",
             terms: &Terms { name: "again".to_owned(), ..Terms::default() },
+            rotated_from: None,
             created_by: &tenant.creator,
             now: START,
         };

@@ -11,16 +11,17 @@ const EARLIER: Timestamp = Timestamp::from_millis(START.as_millis() - 60_000);
 const LATER: Timestamp = Timestamp::from_millis(START.as_millis() + 60_000);
 
 conformance! {
-    async fn the_expiry_is_set_with_a_version_that_never_goes_back(db: Db) {
+    async fn a_change_has_a_version_that_never_goes_back_and_a_revoked_key_has_none(db: Db) {
         let tenant = Tenant::new(&db, START).await;
         let id = tenant.api_key(&db, "key", &[], START).await;
-        assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id).map(|e| e.expires_at), Some(None));
+        let terms = change!(db, key_terms::lock, &tenant.environment, &id).unwrap().terms();
         for (now, version) in [(START, START.as_millis() + 1), (EARLIER, START.as_millis() + 2), (LATER, LATER.as_millis())] {
-            assert_eq!(change!(db, key_terms::set_expiry, &id, Some(now), now), Version(version));
-            assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id).map(|e| e.expires_at), Some(Some(now)));
+            let terms = Terms { expires_at: Some(now), ..terms.clone() };
+            assert_eq!(change!(db, key_terms::change, &id, &terms, now), Version(version));
+            assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id).unwrap().terms(), terms);
         }
-        change!(db, key_terms::set_expiry, &id, None, LATER);
-        assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id).map(|e| e.expires_at), Some(None));
+        let elsewhere = Tenant::new(&db, START).await.environment;
+        assert_eq!(change!(db, key_terms::lock, &elsewhere, &id), None);
         change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", LATER);
         assert_eq!(change!(db, key_terms::lock, &tenant.environment, &id), None, "revoked is not found");
     }
@@ -44,5 +45,16 @@ conformance! {
         assert_eq!((row.terms(), row.updated_at, row.created_at), (terms, EARLIER, START));
         let row = ask!(db, api_keys::get, &tenant.environment, &other).unwrap();
         assert_eq!((row.name.as_str(), row.disabled, row.version), ("other", false, Version::first(START)));
+    }
+
+    async fn a_key_that_was_rotated_says_what_took_its_place(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &[], START).await;
+        let next = tenant.api_key(&db, "next", &[], START).await;
+        let version = change!(db, key_terms::note_rotation, &id, &next, LATER, EARLIER);
+        assert_eq!(version, Version(START.as_millis() + 1));
+        let row = ask!(db, api_keys::get, &tenant.environment, &id).unwrap();
+        assert_eq!((row.rotated_to, row.expires_at, row.updated_at), (Some(next.clone()), Some(LATER), EARLIER));
+        assert_eq!(ask!(db, api_keys::get, &tenant.environment, &next).unwrap().rotated_to, None);
     }
 }

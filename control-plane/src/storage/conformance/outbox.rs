@@ -215,7 +215,7 @@ conformance! {
             for id in ids.iter().cycle().skip(round).take(ids.len()) {
                 let mut transaction = db.write().await?;
                 key_terms::lock(transaction.conn(), &tenant.environment, id).await?;
-                let version = key_terms::set_expiry(transaction.conn(), id, None, START).await?;
+                let version = testing::set_expiry(transaction.conn(), id, None, START).await?;
                 outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, Route::StoreOnly, START).await?;
                 transaction.commit().await?;
             }

@@ -18,7 +18,15 @@ use crate::storage::{
 };
 
 /// The tests that ask every question.
-const ASKING: [&str; 2] = ["storage::", "edge::restore::"];
+const ASKING: [&str; 7] = [
+    "storage::",
+    "edge::restore::",
+    "api::api_key_permissions::",
+    "api::memberships::",
+    "api::roles::",
+    "api::user_api_keys::",
+    "api::users::",
+];
 
 /// Tables that stay short, whatever the server does.
 const SHORT: [(&str, &str); 4] = [
@@ -293,6 +301,14 @@ const GROW: &str = "
         SELECT 'environment_' || (n % 3 + 1), n || '.example', 'org_' || n FROM generate_series(1, 100000) n;
     INSERT INTO permissions (id, environment_id, slug, name, resource_type_slug, created_at, updated_at)
         SELECT 'perm_' || n, 'environment_' || (n % 3 + 1), 'p' || n, 'P', '', n, n FROM generate_series(1, 100000) n;
+    INSERT INTO users (id, environment_id, external_id, email, email_key, metadata, created_at, updated_at)
+        SELECT 'user_' || n, 'environment_' || (n % 3 + 1), 'x' || n, 'e' || n, 'e' || n, '{}', n, n FROM generate_series(1, 100000) n;
+    INSERT INTO roles (id, environment_id, organization_id, slug, name, resource_type_slug, permissions, generation, created_at, updated_at)
+        SELECT 'role_' || n, 'environment_' || (n % 3 + 1), CASE WHEN n % 1000 > 0 THEN 'org_' || (n % 20000 + 1) END, 'r' || n, 'R', '', '[]', n, n, n
+        FROM generate_series(1, 100000) n;
+    INSERT INTO memberships (id, environment_id, organization_id, user_id, role_id, generation, created_at, updated_at)
+        SELECT 'om_' || n, 'environment_' || (n % 3 + 1), 'org_' || (n % 200 + 1), 'user_' || n, 'role_' || n, n, n, n
+        FROM generate_series(1, 100000) n;
     INSERT INTO api_keys (id, environment_id, organization_id, name, digest, obfuscated_value, permissions, version, created_by, created_at, updated_at,
             changed_at, sealed_at, revoked_at)
         SELECT 'api_key_' || n, 'environment_' || (n % 3 + 1), 'org_' || (n % 200 + 1), 'K', sha256(n::text::bytea), '', '[]', n, '', n, n,

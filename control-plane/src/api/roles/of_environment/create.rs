@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::extract::State;
 use serde::Deserialize;
 use shared::error::ErrorBody;
 use utoipa::ToSchema;
@@ -8,6 +8,7 @@ use crate::{
         Error,
         access::WriteRoles,
         body::JsonBody,
+        idempotency::{Answer, IdempotencyKey, Idempotent},
         roles::{self, NewRole, Role},
     },
     app::App,
@@ -35,6 +36,7 @@ pub struct CreateRole {
 
 /// Create a role for every organization of the environment. It allows nothing until its permissions are set.
 #[utoipa::path(post, path = "/authorization/roles", tag = "roles",
+    params(IdempotencyKey),
     request_body = CreateRole,
     responses(
         (status = 201, body = Role),
@@ -43,12 +45,11 @@ pub struct CreateRole {
 pub async fn create(
     State(app): State<App>,
     WriteRoles(caller): WriteRoles,
-    JsonBody(body): JsonBody<CreateRole>,
-) -> Result<(StatusCode, Json<Role>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateRole>>,
+) -> Result<Answer, Error> {
     let CreateRole { slug, name, description, resource_type_slug } = body;
     let new = NewRole { slug, name, description, resource_type_slug };
-    let role = roles::create(&app, caller.environment, Of::Environment, new).await?;
-    Ok((StatusCode::CREATED, Json(role)))
+    roles::create(&app, caller.environment, Of::Environment, new, idempotency).await
 }
 
 #[cfg(test)]
@@ -65,11 +66,12 @@ mod tests {
     conformance! {
         async fn a_role_is_shown_as_it_was_given(db: Db) {
             let server = Server::new(db).await;
+            server.advance(1);
             let created = server.post(PATH, json!({"slug": "editor", "name": "Editor", "description": "Edits"})).await.expect(201);
             assert_eq!(created, json!({
                 "object": "role", "id": created["id"], "slug": "editor", "name": "Editor", "description": "Edits",
                 "type": "EnvironmentRole", "resource_type_slug": "organization", "permissions": [],
-                "created_at": START.to_string(), "updated_at": START.to_string(),
+                "created_at": START.plus_millis(1).to_string(), "updated_at": START.plus_millis(1).to_string(),
             }));
             assert_eq!(server.get(&format!("{PATH}/editor")).await.expect(200), created);
             let list = server.get(PATH).await.expect(200);

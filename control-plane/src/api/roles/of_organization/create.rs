@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::extract::State;
 use serde::Deserialize;
 use shared::{error::ErrorBody, id::OrganizationId, permission::SLUG_MAX_LENGTH};
 use utoipa::ToSchema;
@@ -8,6 +8,7 @@ use crate::{
         Error,
         access::WriteRoles,
         body::JsonBody,
+        idempotency::{Answer, IdempotencyKey, Idempotent},
         path::InPath,
         roles::{self, NewRole, Role},
     },
@@ -37,7 +38,7 @@ pub struct CreateOrganizationRole {
 
 /// Create a role of an organization's own. It allows nothing until its permissions are set.
 #[utoipa::path(post, path = "/authorization/organizations/{organization_id}/roles", tag = "roles",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path), IdempotencyKey),
     request_body = CreateOrganizationRole,
     responses(
         (status = 201, body = Role),
@@ -47,13 +48,12 @@ pub async fn create(
     State(app): State<App>,
     WriteRoles(caller): WriteRoles,
     InPath(organization): InPath<OrganizationId>,
-    JsonBody(body): JsonBody<CreateOrganizationRole>,
-) -> Result<(StatusCode, Json<Role>), Error> {
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateOrganizationRole>>,
+) -> Result<Answer, Error> {
     let CreateOrganizationRole { slug, name, description, resource_type_slug } = body;
     let slug = slug.unwrap_or_else(|| slug_of(&name));
     let new = NewRole { slug, name, description, resource_type_slug };
-    let role = roles::create(&app, caller.environment, Of::Organization(&organization), new).await?;
-    Ok((StatusCode::CREATED, Json(role)))
+    roles::create(&app, caller.environment, Of::Organization(&organization), new, idempotency).await
 }
 
 /// `org-billing-admin` of `Billing Admin`.
