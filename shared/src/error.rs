@@ -70,7 +70,7 @@ impl ApiError {
     pub fn unprocessable(errors: Vec<FieldError>) -> Self {
         let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
         let message = format!("Validation failed: {}.", fields.join(", "));
-        Self { status: 422, body: ErrorBody { message, code: "unprocessable_entity".to_owned(), errors } }
+        Self { status: 422, body: ErrorBody { message, code: "invalid_request_parameters".to_owned(), errors } }
     }
 
     /// The body is longer than this route reads.

@@ -9,6 +9,7 @@
 //! | [`fleet`] | the same with several isolates of the Worker |
 //! | [`latchkey`], [`edge`], [`database`] | its parts |
 //! | [`http`], [`calls`] | asking them |
+//! | [`recorder`], [`openapi`] | what a client was answered, and whether that is what a description of the API promises |
 //! | [`process`], [`processes`] | children that never outlive a test |
 //! | [`wait`] | the one way to wait: look again until a deadline |
 //! | [`workerd`], [`hand`] | the Worker in plain workerd, and the control plane's part played by hand |
@@ -30,10 +31,12 @@ pub mod held_kv;
 pub mod http;
 pub mod latchkey;
 pub mod load;
+pub mod openapi;
 pub mod parts;
 pub mod ports;
 pub mod process;
 pub mod processes;
+pub mod recorder;
 pub mod stack;
 pub mod stale_kv;
 pub mod wait;

@@ -52,6 +52,26 @@ pub fn node_programs() -> Option<PathBuf> {
     skip("LATCHKEY_TEST_WRANGLER is not set; `cargo xtask test` installs wrangler, builds the Workers and sets it")
 }
 
+/// The Python that has the packages of `requirements.txt`, if there is one.
+#[must_use]
+pub fn python() -> Option<PathBuf> {
+    if let Some(python) = env::var_os("LATCHKEY_TEST_PYTHON") {
+        return Some(python.into());
+    }
+    skip("LATCHKEY_TEST_PYTHON names no Python; `cargo xtask test` installs the packages and sets it")
+}
+
+/// The description of WorkOS's API, if the environment variable `WORKOS_OPENAPI` names one. It is not part of this project,
+/// so its absence is no error anywhere.
+#[must_use]
+pub fn workos_openapi() -> Option<PathBuf> {
+    if let Some(file) = env::var_os("WORKOS_OPENAPI").filter(|file| !file.is_empty()) {
+        return Some(workspace().join(file));
+    }
+    say("not compared with the description of WorkOS's API, which the environment variable WORKOS_OPENAPI can name");
+    None
+}
+
 /// The URL of a Postgres superuser, if there is one.
 #[must_use]
 pub fn postgres() -> Option<String> {
@@ -67,7 +87,11 @@ pub fn postgres() -> Option<String> {
 /// With `CI=true` in the environment.
 pub fn skip<T>(why: &str) -> Option<T> {
     assert!(!env::var("CI").is_ok_and(|ci| ci == "true"), "nothing may be left out under CI=true: {why}");
-    // Not `println!`, which libtest hides when a test succeeds.
-    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", std::thread::current().name().unwrap_or("a test"));
+    say(&format!("skipped: {why}"));
     None
+}
+
+/// Tells something of the current test. Not by `println!`, which libtest hides when a test succeeds.
+pub fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{}: {what}", std::thread::current().name().unwrap_or("a test"));
 }

@@ -15,6 +15,7 @@ mod locks;
 mod ports;
 mod postgres;
 mod progress;
+mod python;
 mod random;
 mod services;
 mod test;

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: every test, against real parts.
 //!
 //! The tests learn from the environment which parts are there: `LATCHKEY_BIN` (the program), `LATCHKEY_TEST_POSTGRES`
-//! (the URL of a superuser; each test makes its own database) and `LATCHKEY_TEST_WRANGLER` (`1`: wrangler, workerd and
-//! the built Workers can be used). A test whose part is not there returns at once. `LATCHKEY_TEST_DEEP` (`1`) is for those
-//! that could go on for as long as one likes.
+//! (the URL of a superuser; each test makes its own database), `LATCHKEY_TEST_WRANGLER` (`1`: wrangler, workerd, the built
+//! Workers and the other npm packages can be used) and `LATCHKEY_TEST_PYTHON` (a Python with the packages of
+//! `tests/requirements.txt`). A test whose part is not there returns at once. `LATCHKEY_TEST_DEEP` (`1`) is for those that
+//! could go on for as long as one likes.
 
 use std::{
     env,
@@ -23,7 +24,7 @@ use crate::{
     children::Child,
     postgres,
     progress::{Stopwatch, step},
-    tools,
+    python, tools,
 };
 
 /// Run every test, against real parts, and say which ran.
@@ -33,7 +34,7 @@ use crate::{
 /// and named at the end with how to get it; with CI=true in the environment it is an error instead.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Run only what needs neither wrangler nor Postgres nor a browser.
+    /// Run only what needs neither wrangler nor Postgres nor Python nor a browser.
     #[arg(long)]
     quick: bool,
     /// Search larger worlds of the freshness protocol and simulate more runs, for an hour or so.
@@ -68,24 +69,29 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 struct Parts {
     edge: bool,
     postgres: Option<postgres::Cluster>,
+    python: Option<PathBuf>,
     /// What is not tested, and why.
     left_out: Vec<String>,
 }
 
 impl Parts {
     fn none() -> Parts {
-        let left_out = vec!["what needs wrangler, Postgres or a browser, because of --quick".to_owned()];
-        Parts { edge: false, postgres: None, left_out }
+        let left_out = vec!["what needs wrangler, Postgres, Python or a browser, because of --quick".to_owned()];
+        Parts { edge: false, postgres: None, python: None, left_out }
     }
 
     fn prepare() -> Result<Parts> {
-        let mut parts = Parts { edge: false, postgres: None, left_out: Vec::new() };
+        let mut parts = Parts { edge: false, postgres: None, python: None, left_out: Vec::new() };
         let node = tools::missing_node()?;
         parts.left_out.extend(node.as_ref().map(|missing| format!("everything at the edge: {missing}")));
         let postgres = postgres::programs();
         if postgres.is_none() {
             parts.left_out.push(format!("everything on Postgres: {}", postgres::ADVICE));
         }
+        let python = python::missing()?;
+        parts
+            .left_out
+            .extend(python.as_ref().map(|missing| format!("the fuzzer, and the client for Python: {missing}")));
         let must_be_complete = env::var("CI").is_ok_and(|value| value == "true");
         if must_be_complete && !parts.left_out.is_empty() {
             bail!("under CI=true nothing may be left out, but this would be: {}", parts.left_out.join("; "));
@@ -95,6 +101,9 @@ impl Parts {
             step("Building the Worker", || build_edge::build(&build_edge::EDGE_VALIDATOR))?;
             step("Building the Worker that tests the rules", || build_edge::build(&build_edge::RULES_WORKER))?;
             parts.edge = true;
+        }
+        if python.is_none() {
+            parts.python = Some(python::with_packages()?);
         }
         if let Some(programs) = postgres {
             parts.postgres = Some(step("Starting a throw-away Postgres", || postgres::Cluster::start(&programs))?);
@@ -169,12 +178,15 @@ impl Run<'_> {
         let mut command = cargo::command(program)?;
         command.env("LATCHKEY_BIN", &self.latchkey);
         command.env_remove("LATCHKEY_TEST_WRANGLER").env_remove("LATCHKEY_TEST_POSTGRES");
-        command.env_remove("LATCHKEY_TEST_DEEP");
+        command.env_remove("LATCHKEY_TEST_PYTHON").env_remove("LATCHKEY_TEST_DEEP");
         if self.arguments.deep {
             command.env("LATCHKEY_TEST_DEEP", "1");
         }
         if self.parts.edge {
             command.env("LATCHKEY_TEST_WRANGLER", "1");
+        }
+        if let Some(python) = &self.parts.python {
+            command.env("LATCHKEY_TEST_PYTHON", python);
         }
         if let Some(cluster) = &self.parts.postgres {
             command.env("LATCHKEY_TEST_POSTGRES", &cluster.url);

@@ -133,7 +133,7 @@ fn cargo_tool(package: &str, version: &str, program: &str, options: &[&str]) -> 
 }
 
 /// The folder for what every clone can share: `$LATCHKEY_CACHE_DIR`, or `latchkey` in the user's cache folder.
-fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let variable = |name: &str| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = variable("LATCHKEY_CACHE_DIR") {
         return Ok(std::path::absolute(folder)?);

@@ -24,7 +24,11 @@ use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use shared::{Timestamp, caller, entropy::Entropy, error::ApiError};
+use shared::{
+    Timestamp, caller,
+    entropy::Entropy,
+    error::{ApiError, FieldError},
+};
 use utoipa::IntoParams;
 
 use super::{Error, body};
@@ -232,7 +236,10 @@ fn given_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
 
 fn reused() -> Error {
     let message = "This Idempotency-Key was used for another request. Send the same request again, or use another key.";
-    ApiError::new(422, "idempotency_key_reused", message).into()
+    let mut error = ApiError::new(422, "idempotency_key_reused", message);
+    // Clients expect of each 422 that it names what is at fault.
+    error.body.errors.push(FieldError::new(HEADER, "idempotency_key_reused", "was used for another request"));
+    error.into()
 }
 
 #[cfg(test)]

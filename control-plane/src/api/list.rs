@@ -26,13 +26,13 @@ pub struct ListParams {
     #[param(minimum = 1, maximum = 100, default = 10)]
     limit: Option<u32>,
     /// By time of creation. `normal` is `desc` with `before` and `after` exchanged.
-    #[param(inline, default = "desc")]
+    #[param(inline)]
     order: Option<Order>,
 }
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "lowercase")]
+#[schema(rename_all = "lowercase", default = "desc")]
 pub enum Order {
     /// Oldest first.
     Asc,

@@ -62,7 +62,7 @@ impl Reply {
     /// The fields that a 422 complains of.
     #[track_caller]
     pub fn fields(&self) -> Vec<String> {
-        assert_eq!(self.error(422), "unprocessable_entity");
+        assert_eq!(self.error(422), "invalid_request_parameters");
         let body = self.json();
         body["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
     }

@@ -25,13 +25,14 @@ pub struct UsageParams {
     /// Until when. Left out: now.
     to: Option<Rfc3339>,
     /// How long an interval is. Of hours there can be 31 days at the most, of days 400.
-    #[param(inline, default = "hour")]
+    #[param(inline)]
     interval: Option<Interval>,
 }
 
 /// How long an interval is. Days begin at midnight UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(default = "hour")]
 pub enum Interval {
     /// An hour.
     Hour,
