@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    api::limits::Limits,
     clock::Clock,
     edge::{Wake, acknowledge::EdgeLink, lookup::Lookup},
     metrics::Metrics,
@@ -23,6 +24,8 @@ pub struct App {
     pub edge: Option<Arc<EdgeLink>>,
     /// What tells which version of a key the edge has, if there is an edge.
     pub lookup: Option<Arc<Lookup>>,
+    /// How often a caller may ask.
+    pub limits: Arc<Limits>,
     /// How often keys were validated.
     pub usage: Arc<Usage>,
     /// What is counted for those who run the server.
@@ -30,12 +33,13 @@ pub struct App {
 }
 
 impl App {
-    /// The state of a server without an edge that has just been started.
+    /// The state of a server without an edge and without limits that has just been started.
     #[must_use]
     pub fn new(db: Db, clock: Clock) -> Self {
         let usage = Arc::new(Usage::new(Retention::default()));
         let metrics = Arc::new(Metrics::default());
-        Self { db, clock, publisher: Wake::default(), edge: None, lookup: None, usage, metrics }
+        let limits = Arc::new(Limits::none());
+        Self { db, clock, publisher: Wake::default(), edge: None, lookup: None, limits, usage, metrics }
     }
 
     /// The same server with an edge.
@@ -48,6 +52,12 @@ impl App {
     #[must_use]
     pub fn with_retention(self, retention: Retention) -> Self {
         Self { usage: Arc::new(Usage::new(retention)), ..self }
+    }
+
+    /// The same server, whose callers have these limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), ..self }
     }
 
     /// The same server, which can ask the edge.

@@ -25,6 +25,9 @@ pub struct Config {
     pub edge_url: String,
     pub edge_batch_pairs: usize,
     pub usage_retention_days: u32,
+    pub requests_per_second_of_key: u32,
+    pub requests_per_second_of_address: u32,
+    pub client_address_header: String,
     pub metrics_token: SecretString,
     pub log_format: LogFormat,
     pub log_filter: String,
@@ -57,6 +60,8 @@ impl TryFrom<String> for LogFormat {
 const KV_BULK_LIMIT: usize = 10_000;
 /// A hundred years, to keep the arithmetic of hours in bounds.
 const USAGE_RETENTION_MAX_DAYS: u32 = 36_500;
+/// What the clock of limits can tell apart.
+const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
 
 impl Config {
     /// Reads the settings. `database_url`, if given, wins over every other source.
@@ -90,6 +95,11 @@ impl Config {
         anyhow::ensure!(
             (1..=USAGE_RETENTION_MAX_DAYS).contains(&config.usage_retention_days),
             "usage_retention_days must be between 1 and {USAGE_RETENTION_MAX_DAYS}"
+        );
+        let rates = [config.requests_per_second_of_key, config.requests_per_second_of_address];
+        anyhow::ensure!(
+            rates.into_iter().all(|rate| rate <= REQUESTS_PER_SECOND_MAX),
+            "requests_per_second_of_key and requests_per_second_of_address must be at most {REQUESTS_PER_SECOND_MAX}"
         );
         Ok(config)
     }
@@ -188,6 +198,16 @@ mod tests {
         for (days, is_right) in [("0", false), ("1", true), ("36500", true), ("36501", false), ("-1", false)] {
             let config = Config::read(None, None, environment(&[("LATCHKEY_USAGE_RETENTION_DAYS", days)]));
             assert_eq!(config.is_ok(), is_right, "{days}");
+        }
+    }
+
+    #[test]
+    fn limits_can_be_switched_off_and_have_bounds() {
+        for (rate, is_right) in [("0", true), ("1000000", true), ("1000001", false), ("-1", false), ("x", false)] {
+            for setting in ["LATCHKEY_REQUESTS_PER_SECOND_OF_KEY", "LATCHKEY_REQUESTS_PER_SECOND_OF_ADDRESS"] {
+                let config = Config::read(None, None, environment(&[(setting, rate)]));
+                assert_eq!(config.is_ok(), is_right, "{setting} {rate}");
+            }
         }
     }
 

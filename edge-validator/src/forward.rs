@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use shared::error::ApiError;
+use shared::{
+    error::ApiError,
+    seal::{CLIENT_ADDRESS, FORWARDING_TOKEN},
+};
 use worker::{Error, Fetch, Headers, Method, Request, Response, console_error, wasm_bindgen::JsCast, web_sys};
 
 use crate::{config::Config, failure::Failure, isolate, wait::within};
@@ -14,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn answer(request: &Request, config: &Config) -> Result<Response, Failure> {
     let url = request.inner().url();
     let forwarded = readdressed(request, &target(config.control_plane()?, &url))?;
-    introduce(forwarded.headers(), &url)?;
+    introduce(forwarded.headers(), &url, config)?;
     match within(PATIENCE, Fetch::Request(forwarded).send()).await {
         Some(Ok(response)) if !is_no_answer(response.status_code()) => {
             if is_change(&request.method(), response.status_code()) {
@@ -43,10 +46,17 @@ fn readdressed(request: &Request, url: &str) -> Result<Request, Error> {
 }
 
 /// Tells the control plane what it cannot see for itself. What a client claims of this is not passed on.
-fn introduce(headers: &Headers, url: &str) -> Result<(), Error> {
-    match headers.get("cf-connecting-ip")? {
-        Some(address) => headers.set("x-forwarded-for", &address)?,
-        None => headers.delete("x-forwarded-for")?,
+fn introduce(headers: &Headers, url: &str, config: &Config) -> Result<(), Error> {
+    let address = headers.get("cf-connecting-ip")?;
+    // Without the secret that proves that it is us, nobody would believe it.
+    let token = config.edge().ok().map(|edge| edge.secrets.forwarding_token());
+    let told =
+        [("x-forwarded-for", address.as_deref()), (CLIENT_ADDRESS, address.as_deref()), (FORWARDING_TOKEN, token)];
+    for (name, value) in told {
+        match value {
+            Some(value) => headers.set(name, value)?,
+            None => headers.delete(name)?,
+        }
     }
     let (scheme, host, _) = split(url);
     headers.set("x-forwarded-proto", scheme)?;

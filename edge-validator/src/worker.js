@@ -2,6 +2,7 @@
 // handed over in one call. Every other request goes to the Worker in Rust as it is.
 
 import Latchkey, { ChangeFeed } from "../build/index.js";
+import { answered, called, given, made } from "./request_id.js";
 
 export { ChangeFeed };
 
@@ -25,9 +26,14 @@ export default {
       const length = Number(request.headers.get("content-length") ?? NaN);
       if (length <= BODY_LIMIT) return validate(request, length, env, context);
     }
-    return new Latchkey(context, env).fetch(request);
+    return pass(request, env, context);
   },
 };
+
+async function pass(request, env, context) {
+  const name = given(request) ?? made();
+  return answered(await new Latchkey(context, env).fetch(called(request, name)), name);
+}
 
 function isOfValidations(url) {
   return url.endsWith(VALIDATIONS) && url.indexOf("/", "https://".length) === url.length - VALIDATIONS.length;
@@ -35,6 +41,7 @@ function isOfValidations(url) {
 
 async function validate(request, length, env, context) {
   const authorization = request.headers.get("authorization") ?? undefined;
+  const name = given(request);
   let body;
   reads += 1;
   try {
@@ -43,10 +50,11 @@ async function validate(request, length, env, context) {
     reads -= 1;
   }
   try {
-    return (
+    const response =
       validateNow(authorization, body, length, context) ??
-      (await validateLater(authorization, body, length, env, context))
-    );
+      (await validateLater(authorization, body, length, env, context));
+    // Nobody asks for the name of a decision, and each has only what it needs.
+    return name === undefined && response.ok ? response : answered(response, name ?? made());
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) instance.criticalError = true;
     throw error;

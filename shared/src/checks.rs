@@ -12,6 +12,7 @@ use proptest::{
 };
 use serde::de::DeserializeOwned;
 
+mod api_key;
 mod arbitrary;
 mod caller;
 mod decide;
@@ -79,6 +80,7 @@ checks! {
         a_key_dies_with_what_it_belongs_to an_inactive_membership_disables_until_it_is_active
         a_role_allows_what_it_allows_now another_role_is_depended_on_from_then_on a_deleted_permission_leaves_key_and_role
     }
+    api_key { what_clients_insist_on_is_always_there_and_first what_only_we_have_is_left_out_while_it_says_nothing }
     json { the_field_at_fault_is_named what_was_given_is_not_repeated }
     validation {
         golden_bodies golden_lengths golden_answers

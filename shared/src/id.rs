@@ -97,6 +97,8 @@ ids! {
     ApiKeyId = "api_key";
     /// A key of the product's own back end.
     ManagementKeyId = "management_key";
+    /// A request whose sender gave it no name.
+    RequestId = "req";
     /// A permission that keys can carry.
     PermissionId = "perm";
 }

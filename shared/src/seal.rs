@@ -15,6 +15,10 @@ use crate::{digest::KvKey, record::Record};
 
 /// The codec's version, the first thing in every sealed record.
 const CODEC: &str = "v1";
+/// With this header the Worker proves that it passed a request on, …
+pub const FORWARDING_TOKEN: &str = "latchkey-forwarding-token";
+/// … and with this one it says which address the request came from.
+pub const CLIENT_ADDRESS: &str = "latchkey-client-address";
 /// The fewest characters of an edge secret.
 pub const SECRET_MIN_LENGTH: usize = 32;
 
@@ -26,6 +30,7 @@ struct EdgeSecret {
     record_mac: Hmac<Sha256>,
     ingress: String,
     usage: String,
+    forwarding: String,
 }
 
 /// Shows the public ids of the secrets and nothing else.
@@ -116,22 +121,37 @@ impl EdgeSecrets {
     pub fn admits_usage(&self, token: &str) -> bool {
         self.0.iter().fold(false, |admitted, secret| admitted | secret.matches(&secret.usage, token))
     }
+
+    /// What the Worker shows the control plane when it passes on a request, and says whose it is.
+    #[must_use]
+    pub fn forwarding_token(&self) -> &str {
+        &self.0[0].forwarding
+    }
+
+    /// Whether this is the forwarding token of one of the secrets, in constant time.
+    #[must_use]
+    pub fn admits_forwarding(&self, token: &str) -> bool {
+        self.0.iter().fold(false, |admitted, secret| admitted | secret.matches(&secret.forwarding, token))
+    }
 }
 
 impl EdgeSecret {
     fn derive(secret: &str) -> Result<Self, BadEdgeSecret> {
         let hkdf = Hkdf::<Sha256>::new(None, secret.as_bytes());
         let derive = |label: &str, bytes: &mut [u8]| hkdf.expand(label.as_bytes(), bytes).map_err(|_| BadEdgeSecret);
-        let (mut id, mut record_mac, mut ingress, mut usage) = ([0; 6], [0; 32], [0; 32], [0; 32]);
+        let (mut id, mut record_mac) = ([0; 6], [0; 32]);
+        let (mut ingress, mut usage, mut forwarding) = ([0; 32], [0; 32], [0; 32]);
         derive("latchkey v1 secret id", &mut id)?;
         derive("latchkey v1 record mac", &mut record_mac)?;
         derive("latchkey v1 ingress token", &mut ingress)?;
         derive("latchkey v1 usage token", &mut usage)?;
+        derive("latchkey v1 forwarding token", &mut forwarding)?;
         Ok(Self {
             id: URL_SAFE_NO_PAD.encode(id),
             record_mac: Hmac::new_from_slice(&record_mac).map_err(|_| BadEdgeSecret)?,
             ingress: URL_SAFE_NO_PAD.encode(ingress),
             usage: URL_SAFE_NO_PAD.encode(usage),
+            forwarding: URL_SAFE_NO_PAD.encode(forwarding),
         })
     }
 

@@ -17,6 +17,7 @@ pub struct Client {
     agent: Agent,
     base: String,
     authorization: Option<String>,
+    header: Option<(String, String)>,
 }
 
 /// What a server answered.
@@ -42,7 +43,12 @@ impl Client {
             .proxy(None)
             .timeout_global(Some(PATIENCE))
             .build();
-        Self { agent: config.new_agent(), base: base.trim_end_matches('/').to_owned(), authorization: None }
+        Self {
+            agent: config.new_agent(),
+            base: base.trim_end_matches('/').to_owned(),
+            authorization: None,
+            header: None,
+        }
     }
 
     /// The same server, asked with this bearer token.
@@ -55,6 +61,12 @@ impl Client {
     #[must_use]
     pub fn with_authorization(&self, authorization: &str) -> Self {
         Self { authorization: Some(authorization.to_owned()), ..self.clone() }
+    }
+
+    /// The same server, asked with one header more.
+    #[must_use]
+    pub fn with_header(&self, name: &str, value: &str) -> Self {
+        Self { header: Some((name.to_owned(), value.to_owned())), ..self.clone() }
     }
 
     /// Reads a path.
@@ -96,6 +108,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
+        }
+        if let Some((name, value)) = &self.header {
+            request = request.header(name, value);
         }
         let response = match body {
             None => self.agent.run(request.body(())?),

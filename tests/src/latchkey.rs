@@ -66,10 +66,14 @@ impl Latchkey {
         Self { folder: tempfile::tempdir().expect("a temporary folder"), settings: vec![] }
     }
 
-    /// On this database, listening wherever there is room.
+    /// On this database, listening wherever there is room. Tests ask more often than anybody may.
     #[must_use]
     pub fn on(database: &Database) -> Self {
-        Self::without_settings().set("database_url", &database.url()).set("listen", "127.0.0.1:0")
+        Self::without_settings()
+            .set("database_url", &database.url())
+            .set("listen", "127.0.0.1:0")
+            .set("requests_per_second_of_key", "0")
+            .set("requests_per_second_of_address", "0")
     }
 
     /// With a setting, whatever it was before.

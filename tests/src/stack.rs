@@ -44,6 +44,13 @@ impl Stack {
     #[track_caller]
     #[must_use]
     pub fn start(database: Database) -> Option<Self> {
+        Self::start_with(database, &[])
+    }
+
+    /// The same, with more settings of the control plane.
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(database: Database, settings: &[(&str, &str)]) -> Option<Self> {
         let address = format!("127.0.0.1:{}", ports::free());
         let edge = Edge::start(&format!("http://{address}"))?;
         let latchkey = Latchkey::on(&database)
@@ -52,6 +59,7 @@ impl Stack {
             .set("edge_kv_url", &edge.kv_url())
             .set("edge_kv_namespace", NAMESPACE)
             .set("edge_url", &edge.url);
+        let latchkey = settings.iter().fold(latchkey, |latchkey, (name, value)| latchkey.set(name, value));
         let server = latchkey.serve();
         edge.until_open();
         Some(Self { edge, server, latchkey, database })

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::{http::Client, parts, ports, process::Process};
 
 /// What the Worker consists of, the entry first.
-const MODULES: [&str; 3] = ["src/worker.js", "build/index.js", "build/index_bg.wasm"];
+const MODULES: [&str; 4] = ["src/worker.js", "src/request_id.js", "build/index.js", "build/index_bg.wasm"];
 /// An entry that counts every call between JavaScript and Wasm, by name, and then runs the Worker as it is.
 const COUNTING: &str = r#"
 import { calls } from "./calls.js";

@@ -12,8 +12,9 @@ use std::{
 use flate2::{Compression, read::GzEncoder};
 use tests::{edge::wrangler, parts, process::Process};
 
-/// A cold machine downloads and compiles it before it answers.
-const LARGEST: usize = 210_000;
+/// A cold machine downloads and compiles it before it answers. It was 210,000 until records knew memberships and roles, and answers
+/// showed addresses and metadata.
+const LARGEST: usize = 220_000;
 
 /// The size of a file, and what is left of it gzipped.
 fn sizes(file: &Path) -> (usize, usize) {

@@ -69,8 +69,9 @@ access! {
 async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Caller, Error> {
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let digest = Digest::of(caller::management_key(header)?);
-    let key = management_keys::by_digest(app.db.read().await?.conn(), &digest).await?;
     let now = app.clock.now();
+    app.limits.count_key(digest, now)?;
+    let key = management_keys::by_digest(app.db.read().await?.conn(), &digest).await?;
     let record = key.ok_or_else(ApiError::unauthorized)?.into_record(now);
     caller::authorize(&record, needed, now)?;
     match record.grant {

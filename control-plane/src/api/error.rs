@@ -5,6 +5,7 @@ use axum::{
 use shared::error::{ApiError, ErrorBody, FieldError};
 use utoipa::IntoResponses;
 
+use super::limits::TooOften;
 use crate::edge::acknowledge::Unacknowledged;
 
 /// The answer of a call that waits for the edge, for the documentation.
@@ -27,6 +28,8 @@ pub enum Error {
     Internal(anyhow::Error),
     /// The database has no connection left: the caller should come again.
     Busy,
+    /// The caller asks too often.
+    TooOften(TooOften),
     /// The change is committed, and the edge does not have it yet: the caller should repeat the call.
     EdgePending,
 }
@@ -52,6 +55,12 @@ impl Error {
 impl From<ApiError> for Error {
     fn from(error: ApiError) -> Self {
         Self::Caller(error)
+    }
+}
+
+impl From<TooOften> for Error {
+    fn from(too_often: TooOften) -> Self {
+        Self::TooOften(too_often)
     }
 }
 
@@ -88,6 +97,10 @@ impl IntoResponse for Error {
                 internal_error()
             }
             Self::Busy => come_again("overloaded", "The database is busy. Try again in a second."),
+            Self::TooOften(TooOften { seconds }) => {
+                let message = format!("There were too many requests. Try again in {seconds} s.");
+                come_back(seconds, &ApiError::new(429, "rate_limited", message))
+            }
             Self::EdgePending => come_again(
                 "edge_propagation_pending",
                 "The change is made and stands, but the edge does not have it yet, so old decisions are still possible. \
@@ -98,7 +111,12 @@ impl IntoResponse for Error {
 }
 
 fn come_again(code: &str, message: &str) -> Response {
-    ([(header::RETRY_AFTER, "1")], respond(&ApiError::new(503, code, message))).into_response()
+    come_back(1, &ApiError::new(503, code, message))
+}
+
+/// An error that will have passed after so many seconds.
+fn come_back(seconds: i64, error: &ApiError) -> Response {
+    ([(header::RETRY_AFTER, seconds.to_string())], respond(error)).into_response()
 }
 
 /// The one body of a failure of ours.

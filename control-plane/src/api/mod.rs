@@ -6,16 +6,19 @@ mod acknowledgements;
 mod api_key_permissions;
 mod api_keys;
 mod body;
+mod client_address;
 mod error;
 mod fields;
 mod idempotency;
 mod layers;
+pub mod limits;
 mod list;
 mod memberships;
 mod operations;
 mod organizations;
 mod path;
 mod permissions;
+mod request_id;
 mod roles;
 #[cfg(test)]
 mod sweep;
@@ -150,9 +153,13 @@ const UNPROCESSABLE_OR_REUSED: &str = "The request was understood and cannot be 
 fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'static str)> {
     let mut errors = vec![
         ("408", "The request took longer than it may."),
+        ("414", "The URL is too long."),
         ("500", "Latchkey failed; its log says why."),
         ("503", "Latchkey is overloaded or cannot reach its database; try again after `Retry-After` seconds."),
     ];
+    if !limits::is_exempt(path) {
+        errors.push(("429", "There were too many requests; try again after `Retry-After` seconds."));
+    }
     let is_in_query =
         |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);
     let is_idempotency_key =
@@ -162,7 +169,10 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
         errors.extend([("401", "No valid management key was sent."), ("403", "The management key lacks the scope.")]);
     }
     if operation.request_body.is_some() {
-        errors.extend([("400", "The body is not JSON."), ("413", "The body is too long.")]);
+        errors.extend([
+            ("400", "The body is not JSON, or a header is not as it must be."),
+            ("413", "The body is too long."),
+        ]);
     }
     if operation.request_body.is_some() || operation.parameters.iter().flatten().any(is_in_query) {
         let is_repeatable = operation.parameters.iter().flatten().any(is_idempotency_key);

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use shared::{Timestamp, id::EnvironmentId, scope};
 use tower::ServiceExt;
 
+use super::limits::Limits;
 use crate::{app::App, clock::Clock, config::Config, keys, storage::Db, usage};
 
 /// The moment at which every test begins.
@@ -81,6 +82,13 @@ impl Server {
         let router = super::router(app.clone(), config);
         let (environment, management_key) = new_environment(&db, &clock).await;
         Self { app, db, environment, management_key, router, clock, millis }
+    }
+
+    /// The same, whose callers have limits.
+    pub async fn limited(db: Db, config: &Config) -> Self {
+        let server = Self::configured(db, config).await;
+        let app = server.app.with_limits(Limits::of(config).unwrap());
+        Self { router: super::router(app.clone(), config), app, ..server }
     }
 
     /// The server of this process, for a caller of a new environment. Its clock is turned elsewhere.

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::{signal, sync::watch};
 
 use crate::{
-    api,
+    api::{self, limits::Limits},
     app::App,
     clock::Clock,
     config::Config,
@@ -23,9 +23,15 @@ use crate::{
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The longest head of a request: its URL and its headers.
+const HEAD_LIMIT: usize = 64 * 1024;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 100;
 
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
-    let app = App::new(db.clone(), Clock::system()).with_retention(Retention::of_days(config.usage_retention_days));
+    let app = App::new(db.clone(), Clock::system())
+        .with_retention(Retention::of_days(config.usage_retention_days))
+        .with_limits(Limits::of(config)?);
     let (app, publishing) = Publishing::new(config, app)?;
     db.migrate().await?;
     let listener = TcpListener::bind(config.listen)
@@ -50,8 +56,10 @@ async fn serve(listener: TcpListener, router: Router) -> anyhow::Result<()> {
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone())?);
     let mut server = axum_server::from_tcp(listener)?.handle(handle).http1_only();
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT);
-    server.serve(router.into_make_service()).await?;
+    let mut http = server.http_builder().http1();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT);
+    http.max_buf_size(HEAD_LIMIT).max_headers(HEADERS_MAX);
+    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | a tombstone of a key that is not revoked here | the key is revoked, for the reason that the tombstone gives |
 //! | a newer version of a key | its record is taken over: expiry, permissions, name, … |
-//! | a scope that was revoked, with a generation that is not reached here | the organization or the permission is deleted, with all that this does to keys |
+//! | a scope that was changed, with a generation that is not reached here | the organization, the permission, the user or the membership is deleted, or the membership or the role gets that state, with all that this does to keys |
 //! | a key that is not here | nothing. Its record is refused when it is too old; `latchkey edge sync --prune` removes it before |
 //!
 //! The feed remembers a week. If the database is further behind than that, each of its keys is compared with the store first, which has
@@ -18,19 +18,20 @@
 //! Usually nothing is newer there. Then this reads what the feed was told since the position was noted last, which is
 //! little. It is idempotent, and several processes may do it at once: nothing here goes back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use anyhow::bail;
 use shared::{
     digest::KvKey,
     feed::{
-        Effect, Epoch, Mark, Position, Scope, Sequence, State,
+        Epoch, Mark, Position, Sequence, State,
         wire::{LOOKUP_MAX, WireEntry},
     },
-    id::{EnvironmentId, OrganizationId},
-    record::{Grant, Revoked, Version},
+    record::{Grant, Revoked},
     seal::EdgeSecrets,
 };
+
+use scopes::ChangedScopes;
 
 use super::{
     feed::FeedClient,
@@ -39,14 +40,13 @@ use super::{
 use crate::{
     clock::Clock,
     storage::{
-        self, Conn, Db, Writer, api_keys, edge_sync,
-        feed::{self, ScopeChange},
-        organizations,
+        self, Db, Writer, edge_sync, feed,
         outbox::{self, Kind, Route},
-        permissions,
         restore::{self, Known},
     },
 };
+
+mod scopes;
 
 /// How often it begins anew, because the feed began another epoch meanwhile, before it gives up.
 const ATTEMPTS: usize = 5;
@@ -71,7 +71,7 @@ pub struct Restored {
     pub revoked: u64,
     /// Keys that got back a newer state.
     pub taken_over: u64,
-    /// Organizations and permissions that were deleted.
+    /// Organizations, permissions, users, memberships and roles that were deleted or changed.
     pub scopes: u64,
     /// Keys that are not revoked and not in the database.
     pub unknown: u64,
@@ -85,13 +85,6 @@ impl Restored {
     pub const fn changes(&self) -> u64 {
         self.revoked + self.taken_over + self.scopes
     }
-}
-
-/// Scopes that the feed says were revoked, with their generations.
-#[derive(Debug, Default)]
-struct RevokedScopes {
-    organizations: BTreeMap<OrganizationId, Version>,
-    permissions: BTreeMap<EnvironmentId, Vec<(String, Version)>>,
 }
 
 impl Restorer<'_> {
@@ -132,7 +125,7 @@ impl Restorer<'_> {
                 let mut values = kv.get(&names).await?;
                 let entry = |kv_key: &&KvKey| self.entry_of_record(kv_key, values.remove(kv_key.as_str())?);
                 let entries = kv_keys.iter().filter_map(entry).collect();
-                self.take_over_page(entries, &mut RevokedScopes::default(), restored).await?;
+                self.take_over_page(entries, &mut ChangedScopes::default(), restored).await?;
             }
         }
         Ok(())
@@ -192,10 +185,10 @@ impl Restorer<'_> {
 
     async fn take_over_after(&self, mut position: Position, mut restored: Restored) -> anyhow::Result<Restored> {
         for _ in 0..ATTEMPTS {
-            let mut scopes = RevokedScopes::default();
+            let mut scopes = ChangedScopes::default();
             match self.walk(position, &mut scopes, &mut restored).await? {
                 Ok(head) => {
-                    self.revoke_scopes(scopes, &mut restored).await?;
+                    restored.scopes += scopes.take_over(self.db, self.clock).await?;
                     self.note(Position { sequence: head, ..position }).await?;
                     return Ok(restored);
                 }
@@ -210,7 +203,7 @@ impl Restorer<'_> {
     async fn walk(
         &self,
         from: Position,
-        scopes: &mut RevokedScopes,
+        scopes: &mut ChangedScopes,
         restored: &mut Restored,
     ) -> anyhow::Result<Result<Sequence, Epoch>> {
         let mut after = from.sequence;
@@ -234,7 +227,7 @@ impl Restorer<'_> {
     async fn take_over_page(
         &self,
         entries: Vec<WireEntry>,
-        scopes: &mut RevokedScopes,
+        scopes: &mut ChangedScopes,
         restored: &mut Restored,
     ) -> anyhow::Result<()> {
         let known = self.known(&entries).await?;
@@ -316,57 +309,6 @@ impl Restorer<'_> {
         Ok(())
     }
 
-    async fn revoke_scopes(&self, scopes: RevokedScopes, restored: &mut Restored) -> storage::Result<()> {
-        for (organization, generation) in scopes.organizations {
-            restored.scopes += self.delete_organization(&organization, generation).await?;
-        }
-        for (environment, permissions) in scopes.permissions {
-            restored.scopes += self.delete_permissions(&environment, &permissions).await?;
-        }
-        Ok(())
-    }
-
-    async fn delete_organization(&self, id: &OrganizationId, generation: Version) -> storage::Result<u64> {
-        let now = self.clock.now();
-        let mut transaction = self.db.write().await?;
-        let Some(environment) = restore::organization_below(transaction.conn(), id, generation).await? else {
-            return Ok(0);
-        };
-        let Some(reached) = organizations::delete(transaction.conn(), &environment, id, now).await? else {
-            return Ok(0);
-        };
-        add_scope(transaction.conn(), &Scope::Organization(id), &environment, reached, now).await?;
-        let reason = "organization_deleted";
-        api_keys::revoke_all_of_organization(transaction.conn(), &environment, id, reason, now).await?;
-        transaction.commit().await?;
-        Ok(1)
-    }
-
-    /// All of an environment in one transaction, because its generation tells which of them are known here.
-    async fn delete_permissions(
-        &self,
-        environment: &EnvironmentId,
-        permissions: &[(String, Version)],
-    ) -> storage::Result<u64> {
-        let now = self.clock.now();
-        let mut transaction = self.db.write().await?;
-        let Some(reached) = restore::generation(transaction.conn(), environment).await? else { return Ok(0) };
-        let mut deleted = 0;
-        for (slug, generation) in permissions.iter().filter(|(_, generation)| *generation > reached) {
-            if let Some(reached) = permissions::delete(transaction.conn(), environment, slug, now).await? {
-                let scope = Scope::Permission(environment, slug);
-                add_scope(transaction.conn(), &scope, environment, reached, now).await?;
-                deleted += 1;
-            }
-            // Before any key, as whoever deletes a permission locks them.
-            restore::raise_generation(transaction.conn(), environment, *generation).await?;
-            // A record that was just taken over may hold one that was made and deleted since the backup.
-            api_keys::remove_permission(transaction.conn(), environment, slug, now).await?;
-        }
-        transaction.commit().await?;
-        Ok(deleted)
-    }
-
     async fn note(&self, position: Position) -> storage::Result<()> {
         let mut transaction = self.db.write().await?;
         feed::note_position(transaction.conn(), position, None).await?;
@@ -374,40 +316,8 @@ impl Restorer<'_> {
     }
 }
 
-/// Whoever asked for it was told long ago.
-async fn add_scope(
-    conn: Conn<'_>,
-    scope: &Scope<'_>,
-    environment: &EnvironmentId,
-    generation: Version,
-    now: shared::Timestamp,
-) -> storage::Result<()> {
-    let change = ScopeChange::new(scope, environment, generation, Effect::Revoke, now);
-    feed::add_scope(conn, &ScopeChange { acknowledged: true, ..change }).await
-}
-
 fn is_newer(entry: &WireEntry, known: &Known) -> bool {
     !known.revoked && (entry.mark == Mark::Revoked || entry.version > known.version)
-}
-
-impl RevokedScopes {
-    fn add(&mut self, entry: &WireEntry, effect: &Effect) {
-        let organization = entry.name.strip_prefix("organization:").and_then(|id| id.parse().ok());
-        let permission = entry.name.strip_prefix("permission:").and_then(|rest| {
-            let (environment, slug) = rest.split_once(':')?;
-            Some((environment.parse::<EnvironmentId>().ok()?, slug.to_owned()))
-        });
-        match (effect, organization, permission) {
-            (Effect::Revoke, Some(organization), _) => {
-                self.organizations.insert(organization, entry.version);
-            }
-            (Effect::Revoke, _, Some((environment, slug))) => {
-                self.permissions.entry(environment).or_default().push((slug, entry.version));
-            }
-            // Nothing has such an effect in this version of the server.
-            _ => tracing::warn!(scope = entry.name, "what the change feed says of this scope is not understood"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use shared::{
     Timestamp,
     digest::{Digest, KvKey},
-    id::{EnvironmentId, OrganizationId},
+    id::{EnvironmentId, MembershipId, OrganizationId, RoleId, UserId},
     record::{ApiKeyGrant, ManagementKeyGrant, Record, Revoked, Version},
 };
 use sqlx::FromRow;
@@ -185,4 +185,71 @@ pub async fn generation(conn: Conn<'_>, id: &EnvironmentId) -> Result<Option<Ver
 pub async fn raise_generation(conn: Conn<'_>, id: &EnvironmentId, generation: Version) -> Result<()> {
     const SQL: &str = "UPDATE environments SET generation = $2 WHERE id = $1 AND generation < $2";
     on_db!(conn, c => sqlx::query(SQL).bind(id).bind(generation).execute(c).await.map(drop))
+}
+
+/// The tenant of a user, who is locked until the transaction ends.
+pub async fn environment_of_user(conn: Conn<'_>, id: &UserId) -> Result<Option<EnvironmentId>> {
+    let sql = sql!(conn, "SELECT environment_id FROM users WHERE id = $1" (for update));
+    on_db!(conn, c => sqlx::query_scalar(sql).bind(id).fetch_optional(c).await)
+}
+
+/// Gives a role what it allowed in this generation, and returns its tenant. `None` if it is in that generation, or beyond it.
+pub async fn change_role(
+    conn: Conn<'_>,
+    id: &RoleId,
+    permissions: &[String],
+    generation: Version,
+    now: Timestamp,
+) -> Result<Option<EnvironmentId>> {
+    const SQL: &str = "UPDATE roles SET permissions = $3, generation = $2, updated_at = $4
+        WHERE id = $1 AND generation < $2
+        RETURNING environment_id";
+    on_db!(conn, c => sqlx::query_scalar(SQL)
+        .bind(id)
+        .bind(generation)
+        .bind(JsonText(permissions))
+        .bind(now)
+        .fetch_optional(c).await)
+}
+
+/// Whose a membership is.
+#[derive(Debug, FromRow)]
+pub struct MembershipBelow {
+    /// Its tenant.
+    pub environment_id: EnvironmentId,
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The user.
+    pub user_id: UserId,
+}
+
+/// Whose a membership is, if it has a generation below this one. It is locked until the transaction ends.
+pub async fn membership_below(
+    conn: Conn<'_>,
+    id: &MembershipId,
+    generation: Version,
+) -> Result<Option<MembershipBelow>> {
+    let sql = sql!(conn, "SELECT environment_id, organization_id, user_id FROM memberships
+        WHERE id = $1 AND generation < $2" (for update));
+    on_db!(conn, c => sqlx::query_as(sql).bind(id).bind(generation).fetch_optional(c).await)
+}
+
+/// Gives a membership the state that it had in this generation: active with a role, or inactive.
+pub async fn change_membership(
+    conn: Conn<'_>,
+    id: &MembershipId,
+    role: Option<&RoleId>,
+    generation: Version,
+    now: Timestamp,
+) -> Result<()> {
+    const SQL: &str = "UPDATE memberships
+        SET role_id = COALESCE($2, role_id), inactive = $3, generation = $4, updated_at = $5
+        WHERE id = $1";
+    on_db!(conn, c => sqlx::query(SQL)
+        .bind(id)
+        .bind(role)
+        .bind(role.is_none())
+        .bind(generation)
+        .bind(now)
+        .execute(c).await.map(drop))
 }

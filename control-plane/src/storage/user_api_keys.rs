@@ -57,9 +57,9 @@ macro_rules! of_membership {
 macro_rules! of_role {
     () => {
         "revoked_at IS NULL AND id IN (
-            SELECT k.id FROM memberships m
-            JOIN api_keys k ON k.environment_id = $1 AND k.user_id = m.user_id AND k.organization_id = m.organization_id
-            WHERE m.role_id = $2)"
+            SELECT k.id FROM memberships m CROSS JOIN api_keys k
+            WHERE m.role_id = $2 AND k.environment_id = $1 AND k.user_id = m.user_id
+              AND k.organization_id = m.organization_id)"
     };
 }
 

@@ -229,7 +229,9 @@ pub fn a_mask_shows_the_prefix_and_four_characters() -> Outcome {
     property((arbitrary::key(), arbitrary::text()), |(text, other)| {
         let prefix = key::parse(&text).map_err(|_| "the key does not parse")?;
         equal("of ours", key::mask(&text), format!("{prefix}_…{}", &text[text.len() - 4..]))?;
+        equal("its prefix", key::mask_prefix(&key::mask(&text)), prefix.parse().ok())?;
         let masked = key::mask(&other);
+        equal("no prefix", key::mask_prefix(&masked), None)?;
         let shown = masked.strip_prefix('…').ok_or("of another: no ellipsis")?;
         equal("characters of another", shown.chars().count(), other.chars().count().min(4))?;
         ensure("the end of another", other.ends_with(shown))

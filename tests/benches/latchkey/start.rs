@@ -40,7 +40,7 @@ pub fn measure(settings: &Settings) -> Vec<Table> {
 
 fn sizes() -> Table {
     let kilobytes = |size: usize| vec![size as f64 / 1_000.0];
-    let rows = ["build/index_bg.wasm", "build/index.js", "src/worker.js"].map(|name| {
+    let rows = ["build/index_bg.wasm", "build/index.js", "src/worker.js", "src/request_id.js"].map(|name| {
         let (raw, gzipped) = size(&parts::workspace().join("edge-validator").join(name));
         Row::new(name).with("KB", kilobytes(raw)).with("gzipped, KB", kilobytes(gzipped))
     });

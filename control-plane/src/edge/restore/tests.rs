@@ -2,17 +2,18 @@ use std::time::Duration;
 
 use shared::{digest::Digest, id::ApiKeyId};
 
-use super::*;
+use super::{scopes::add_scope, *};
 use crate::{
     edge::testing::{World, backup},
     entropy::OsEntropy,
     storage::{
-        api_keys::ApiKey,
-        edge_sync, management_keys,
-        permissions::Permission,
+        api_keys::{self, ApiKey},
+        edge_sync, management_keys, organizations,
+        permissions::{self, Permission},
         testing::{conformance, execute, organization},
     },
 };
+use shared::feed::{Effect, Scope};
 
 async fn catch_up(world: &World) -> Restored {
     let (feed, secrets) = (world.feed_client(), world.secrets());
@@ -63,7 +64,9 @@ async fn delete_permission(world: &World, slug: &str) {
     let environment = &world.tenant.environment;
     let mut transaction = world.db.write().await.unwrap();
     let generation = permissions::delete(transaction.conn(), environment, slug, now).await.unwrap().unwrap();
-    add_scope(transaction.conn(), &Scope::Permission(environment, slug), environment, generation, now).await.unwrap();
+    add_scope(transaction.conn(), &Scope::Permission(environment, slug), environment, generation, Effect::Revoke, now)
+        .await
+        .unwrap();
     api_keys::remove_permission(transaction.conn(), environment, slug, now).await.unwrap();
     transaction.commit().await.unwrap();
 }
@@ -187,7 +190,7 @@ conformance! {
         let now = world.clock.now();
         let mut transaction = world.db.write().await.unwrap();
         let generation = organizations::delete(transaction.conn(), environment, its_id, now).await.unwrap().unwrap();
-        add_scope(transaction.conn(), &Scope::Organization(its_id), environment, generation, now).await.unwrap();
+        add_scope(transaction.conn(), &Scope::Organization(its_id), environment, generation, Effect::Revoke, now).await.unwrap();
         transaction.commit().await.unwrap();
         publish(&world).await;
         backup::restore(&world.db).await;

@@ -37,7 +37,7 @@ const SHORT: [(&str, &str); 4] = [
 ];
 
 /// What a question does that takes longer for more rows, and why it may.
-const EXCEPTIONS: [(&str, &[&str], &str); 16] = [
+const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
     (
         "api_keys::revoke_all_of_organization",
         &["reads all of api_keys with (environment_id=? AND organization_id=?)", "sorts"],
@@ -73,6 +73,57 @@ const EXCEPTIONS: [(&str, &[&str], &str); 16] = [
         &["reads all of organization_domains with (organization_id=?)"],
         "an organization has so many domains as one request names",
     ),
+    (
+        "memberships::delete_all_of_organization",
+        &["reads all of memberships with (organization_id=?)"],
+        "they are to be deleted, all of them, once",
+    ),
+    ("memberships::delete_all_of_user", &["reads all of memberships with (user_id=?)"], "likewise"),
+    (
+        "roles::ask",
+        &["reads all of roles with (environment_id=? AND slug=?)", "reads all of roles with (organization_id=? AND slug=?)"],
+        "a slug is taken once, as a unique index of a part of the table sees to",
+    ),
+    ("roles::delete", &["reads all of memberships with (role_id=?)"], "to see that there are none"),
+    (
+        "roles::delete_all_of_organization",
+        &["reads all of memberships with (role_id=?)", "reads all of roles with (organization_id=?)"],
+        "to see that there are none; and roles are 200 at most",
+    ),
+    (
+        "roles::list_of_environment",
+        &["reads all of roles with (environment_id=?)", "reads all of roles_of_environment", "sorts"],
+        "200 at most",
+    ),
+    ("roles::list_of_organization", &["reads all of roles with (organization_id=?)", "sorts"], "200 at most"),
+    (
+        "roles::remove_permission",
+        &["reads all of roles"],
+        "once for each permission that somebody deletes, and within one environment",
+    ),
+    (
+        "user_api_keys::revoke_all_of_membership",
+        &["reads all of api_keys with (environment_id=? AND user_id=?)"],
+        "they are to be changed, all of them, once",
+    ),
+    (
+        "user_api_keys::revoke_all_of_user",
+        &["reads all of api_keys with (environment_id=? AND user_id=?)"],
+        "likewise",
+    ),
+    (
+        "user_api_keys::touch_all_of_membership",
+        &["reads all of api_keys with (environment_id=? AND user_id=?)"],
+        "their records are to be sealed again, all of them, once",
+    ),
+    (
+        "user_api_keys::touch_all_of_role",
+        &["reads all of memberships with (role_id=?)", "reads all of api_keys with (environment_id=? AND user_id=?)", "sorts"],
+        "likewise",
+    ),
+    ("users::delete", &["reads all of memberships with (user_id=?)"], "to see that there are none"),
+    ("users::list", &["sorts"], "one user: an address is taken once"),
+    ("users::of_ids", &["reads all of users with (environment_id=? AND id=?)"], "one page"),
     ("outbox::backlog", &["reads all of outbox"], "it counts up to COUNTED_MAX"),
     ("outbox::any_to_clear", &["reads all of outbox"], "it wants one row, whichever"),
     ("outbox::clear", &["reads all of outbox"], "it takes so many rows as it is told to, whichever"),

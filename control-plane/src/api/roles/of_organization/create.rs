@@ -86,6 +86,7 @@ mod tests {
         async fn an_organization_has_its_own_and_those_of_all(db: Db) {
             let server = Server::new(db).await;
             server.permissions(&["a"]).await;
+            server.advance(1);
             server.role("admin", &["a"]).await;
             let (organization, other) = (server.organization().await, server.organization().await);
             let path = format!("/authorization/organizations/{organization}/roles");

@@ -1,0 +1,133 @@
+//! How often a caller may ask: so many requests each second, and ten seconds' worth of them at once, for each management key and
+//! for each address.
+//!
+//! Each process counts by itself, in memory, and remembers so many callers; whoever it has forgotten may ask as if
+//! for the first time. What this is for is that one caller that runs wild leaves the others their share.
+
+use std::{
+    hash::Hash,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use hashlink::LruCache;
+use shared::{Timestamp, digest::Digest};
+
+use super::{Error, body, client_address::AddressSource};
+use crate::{app::App, config::Config};
+
+/// How many seconds' worth of requests may come at once.
+const AT_ONCE_SECONDS: i64 = 10;
+/// How many callers of each kind are remembered. Those that asked longest ago are forgotten first, and they have waited longest.
+const REMEMBERED_MAX: usize = 100_000;
+const SECOND_MICROS: i64 = 1_000_000;
+
+/// What is asked without limits: by whoever watches the server, and by the Worker, for itself.
+const EXEMPT: [&str; 3] = ["/health", "/ready", "/metrics"];
+const EXEMPT_PREFIX: &str = "/_edge/";
+
+/// The limits of a server.
+#[derive(Debug)]
+pub struct Limits {
+    of_keys: Option<Buckets<Digest>>,
+    of_addresses: Option<Buckets<IpAddr>>,
+    source: AddressSource,
+}
+
+/// Somebody asks too often, and may ask again after so many seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOften {
+    /// At least one.
+    pub seconds: i64,
+}
+
+impl Limits {
+    /// None at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { of_keys: None, of_addresses: None, source: AddressSource::default() }
+    }
+
+    /// Those of the settings.
+    ///
+    /// # Errors
+    /// If the settings of the edge are wrong, or the header cannot be one.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            of_keys: Buckets::new(config.requests_per_second_of_key),
+            of_addresses: Buckets::new(config.requests_per_second_of_address),
+            source: AddressSource::of(config)?,
+        })
+    }
+
+    /// Counts a request of this management key.
+    pub fn count_key(&self, digest: Digest, now: Timestamp) -> Result<(), TooOften> {
+        self.of_keys.as_ref().map_or(Ok(()), |buckets| buckets.take(digest, now))
+    }
+
+    fn count_address(&self, request: &Request, now: Timestamp) -> Result<(), TooOften> {
+        let Some(buckets) = &self.of_addresses else { return Ok(()) };
+        let peer = request.extensions().get::<ConnectInfo<_>>().map(|ConnectInfo(peer)| *peer);
+        match self.source.address(request.headers(), peer) {
+            Some(address) if !is_exempt(request.uri().path()) => buckets.take(address, now),
+            // Only a test asks from nowhere.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether this path can be asked without limits.
+pub fn is_exempt(path: &str) -> bool {
+    EXEMPT.contains(&path) || path.starts_with(EXEMPT_PREFIX)
+}
+
+/// Answers those addresses that ask too often, before anything is asked of the database for them.
+pub async fn limit_addresses(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.limits.count_address(&request, app.clock.now()) {
+        Ok(()) => next.run(request).await,
+        Err(too_often) => {
+            body::take_in(request).await;
+            Error::from(too_often).into_response()
+        }
+    }
+}
+
+/// A bucket of tokens for each caller, each of which remembers only when it will be full again.
+#[derive(Debug)]
+struct Buckets<Who> {
+    price: i64,
+    credit: i64,
+    full_at: Mutex<LruCache<Who, i64>>,
+}
+
+impl<Who: Eq + Hash> Buckets<Who> {
+    /// `None` if there is no limit.
+    fn new(per_second: u32) -> Option<Self> {
+        let price = SECOND_MICROS.checked_div(i64::from(per_second))?;
+        let full_at = Mutex::new(LruCache::new(REMEMBERED_MAX));
+        Some(Self { price, credit: SECOND_MICROS * AT_ONCE_SECONDS, full_at })
+    }
+
+    fn take(&self, who: Who, now: Timestamp) -> Result<(), TooOften> {
+        let now = now.as_millis().saturating_mul(1000);
+        // Nothing panics while the lock is held.
+        let mut callers = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_at = callers.entry(who).or_insert(now);
+        // However the clock is turned, nobody waits for longer than it takes to fill the bucket.
+        *full_at = (*full_at).clamp(now, now + self.credit);
+        let wait = *full_at + self.price - (now + self.credit);
+        if wait > 0 {
+            return Err(TooOften { seconds: (wait + SECOND_MICROS - 1) / SECOND_MICROS });
+        }
+        *full_at += self.price;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
