@@ -45,6 +45,7 @@ fn body<T: DeserializeOwned>(fields: Value) -> T {
 fn refusal<T>(result: Result<T, Error>) -> (u16, String) {
     let error = result.err().expect("an error");
     assert!(error.api().is_some_and(|error| !error.message.is_empty()), "{error}");
+    assert!(error.request_id().is_some(), "which request it was");
     (error.status().unwrap(), error.code().unwrap_or_default().to_owned())
 }
 
