@@ -29,7 +29,7 @@ fn fuzz(database: &Database) {
     command.arg(format!("{}/openapi.json", server.url));
     command.args(["--header", &format!("Authorization: Bearer {key}")]);
     command.args(["--checks", "all", "--exclude-checks", NOT_LOOKED_FOR]);
-    command.args(["--max-examples", "50", "--seed", "1", "--continue-on-failure", "--request-timeout", "20"]);
+    command.args(["--max-examples", "30", "--seed", "1", "--continue-on-failure", "--request-timeout", "20"]);
     let mut process = Process::start("schemathesis", command.env("NO_COLOR", "1"));
     let status = process.wait(PATIENCE);
     println!("{}", process.stdout());

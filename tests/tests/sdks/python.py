@@ -34,6 +34,7 @@ class fails:
     def __exit__(self, kind, error, _):
         assert kind is self.kind, f"{self.kind.__name__} expected, not {error!r}"
         assert error.message and (self.code is None or error.code == self.code), repr(error)
+        assert error.request_id, "which request it was"
         return True
 
 

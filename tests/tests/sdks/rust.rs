@@ -2,7 +2,7 @@
 
 mod members;
 
-use std::{fmt::Display, time::Duration};
+use std::fmt::Display;
 
 use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
@@ -45,6 +45,7 @@ fn body<T: DeserializeOwned>(fields: Value) -> T {
 fn refusal<T>(result: Result<T, Error>) -> (u16, String) {
     let error = result.err().expect("an error");
     assert!(error.api().is_some_and(|error| !error.message.is_empty()), "{error}");
+    assert!(error.request_id().is_some(), "which request it was");
     (error.status().unwrap(), error.code().unwrap_or_default().to_owned())
 }
 
@@ -70,7 +71,7 @@ async fn until_valid(client: &Client, value: &str) -> Result<ApiKey, Error> {
             return Ok(key);
         }
         assert!(!deadline.is_over(), "a new key is not accepted");
-        tokio::time::sleep(Duration::from(PAUSE)).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -132,7 +133,7 @@ async fn lists(client: &Client) -> Result<(), Error> {
     let named = create_organization(client, json!({"name": "Zenith", "domain_data": domain})).await?.id;
     let domains = Some(vec!["zenith.org".to_owned(), "zenith.net".to_owned()]);
     let by_domain = ListOrganizationsParams { domains, ..ListOrganizationsParams::default() };
-    assert_eq!(ids(api.list_organizations(by_domain).await?), [named.clone()]);
+    assert_eq!(ids(api.list_organizations(by_domain).await?), std::slice::from_ref(&named));
     let search = Some("zEnI".to_owned());
     let by_name = ListOrganizationsParams { search, ..ListOrganizationsParams::default() };
     assert_eq!(ids(api.list_organizations(by_name).await?), [named]);
