@@ -13,6 +13,7 @@ use tests::{
     http::{Answer, Client},
     latchkey::Latchkey,
     stack::Stack,
+    wait::{CONVERGENCE, eventually},
 };
 
 const NAME: &str = "x-request-id";
@@ -86,8 +87,14 @@ fn the_worker_tells_whose_a_request_is_and_clients_cannot() {
     }
     assert_eq!((refused.error(429).as_str(), refused.header("retry-after")), ("rate_limited", Some("1")));
     assert_eq!(caller.control_plane.get("/health").status, 200);
-    let key = caller.edge.validate("garbage");
-    assert_eq!(key.status, 200, "the edge answers by itself");
+    // What the edge answers by itself is not counted.
+    eventually(CONVERGENCE, "the edge knows the caller", || match caller.edge.validate("garbage").status {
+        200 => Ok(()),
+        status => Err(status),
+    });
+    for _ in 0..30 {
+        assert_eq!(caller.edge.validate("garbage").status, 200);
+    }
 }
 
 #[test]
@@ -120,7 +127,7 @@ fn heads_have_bounds() {
     assert_eq!(ask("/health", &many(90)), "200");
     assert_eq!(ask("/health", &many(101)), "431");
     assert_eq!(ask("/health", &format!("x: {}\r\n", "x".repeat(50_000))), "200");
-    assert_eq!(ask("/health", &format!("x: {}\r\n", "x".repeat(100_000))), "431");
+    assert_eq!(ask("/health", &format!("x: {}\r\n", "x".repeat(150_000))), "431");
     assert_eq!(ask(&format!("/health?{}", "x".repeat(8_000)), ""), "200");
     assert_eq!(ask(&format!("/health?{}", "x".repeat(8_192)), ""), "414");
     assert_eq!(ask(&format!("/health?{}", "x".repeat(60_000)), ""), "414");

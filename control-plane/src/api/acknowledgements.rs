@@ -137,11 +137,12 @@ conformance! {
         assert_eq!(another.post(&rotate, body.clone()).await.error(409), "api_key_already_rotated");
         let keys = format!("/organizations/{organization}/api_keys");
         let listed = server.get(&keys).await.expect(200);
-        assert_eq!(ids_of(&listed).len(), 2, "it is done, and was done once");
+        let made: Vec<String> = ids_of(&listed).into_iter().filter(|id| *id != id_of(&old)).collect();
+        assert_eq!(made.len(), 1, "it is done, and was done once");
 
         world.feed.set_mood(Mood::Well);
         let new = repeat(async || server.post(&rotate, body.clone()).await).await.expect(201);
-        assert_eq!((&new["id"], &new["rotated_from"]), (&listed["data"][0]["id"], &old["id"]));
+        assert_eq!((&id_of(&new), &new["rotated_from"]), (&made[0], &old["id"]));
         assert!(server.validate(new["value"].as_str().unwrap()).await["api_key"].is_object());
         assert_eq!(server.validate(old["value"].as_str().unwrap()).await["code"], "expired");
         assert_eq!(server.post(&rotate, body).await.error(409), "api_key_already_rotated");

@@ -97,12 +97,14 @@ impl Operation {
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         let mut body = json!({"name": "New name"});
         for name in required.iter().map(|name| name.as_str().unwrap()) {
-            let is_list = schema["properties"][name]["type"] == "array";
+            let of_type = &schema["properties"][name]["type"];
+            let may_be_null = of_type.as_array().is_some_and(|types| types.contains(&json!("null")));
             body[name] = match name {
                 "value" => world.value.clone().into(),
                 "organization_id" => world.organization.clone().into(),
                 "user_id" => world.user.clone().into(),
-                _ if is_list => json!([]),
+                _ if may_be_null => Value::Null,
+                _ if of_type == "array" => json!([]),
                 _ => "new:slug".into(),
             };
         }

@@ -23,7 +23,8 @@ use crate::{
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
-/// The longest head of a request: its URL and its headers.
+/// The longest head of a request, its URL and its headers, that is read in any case. None is longer than twice that, because
+/// hyper reads at most so much at once, and only then looks at what it has.
 const HEAD_LIMIT: usize = 64 * 1024;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 100;

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn a_new_key_expires_as_wanted_within_the_policy_or_as_the_policy_says() {
         // The longest lifetime, the default, what is wanted, what the old key had, and what comes of it.
-        let rows: [(Seconds, Seconds, Seconds, Seconds, Result<Seconds, &str>); 17] = [
+        type Row = (Seconds, Seconds, Seconds, Seconds, Result<Seconds, &'static str>);
+        let rows: [Row; 17] = [
             (None, None, None, None, Ok(None)),
             (None, None, Some(500), None, Ok(Some(500))),
             (None, None, Some(0), None, Err("invalid")),

@@ -47,12 +47,21 @@ impl World {
 conformance! {
     async fn a_repeated_creation_creates_nothing_and_is_answered_alike(db: Db) {
         let world = World::new(db).await;
-        let others = [
+        let server = &world.server;
+        let (organization, user) = (server.organization().await, server.user(json!({})).await);
+        server.membership(&organization, &user, None).await;
+        let users_keys = format!("/user_management/users/{user}/api_keys");
+        let roles = format!("/authorization/organizations/{organization}/roles");
+        let creations = [
             ("/organizations", json!({"name": "Acme", "external_id": "acme-1"})),
             ("/authorization/permissions", json!({"slug": "b", "name": "B"})),
             (world.keys.as_str(), json!({"name": "k", "permissions": ["a"]})),
+            ("/user_management/users", json!({"external_id": "u-1"})),
+            (users_keys.as_str(), json!({"name": "k", "organization_id": organization})),
+            ("/authorization/roles", json!({"slug": "editor", "name": "Editor"})),
+            (roles.as_str(), json!({"slug": "org-editor", "name": "Editor"})),
         ];
-        for (path, body) in others {
+        for (path, body) in creations {
             let (is_old, first) = world.create(&format!("for {path}"), path, &body).await;
             assert!(!is_old && first.expect(201)["id"].is_string());
             world.server.advance(1000);

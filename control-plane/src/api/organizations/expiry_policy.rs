@@ -7,15 +7,12 @@ use crate::{
     api::{
         Error,
         access::{ReadOrganizations, WriteOrganizations},
-        body::{JsonBody, or_null},
+        body::JsonBody,
         fields::Checks,
         path::InPath,
     },
     app::App,
-    storage::{
-        expiry_policies::{self, ExpiryPolicy},
-        organizations,
-    },
+    storage::expiry_policies::{self, ExpiryPolicy},
 };
 
 /// The shortest lifetime that a policy can name: a minute.
@@ -27,13 +24,13 @@ const LIFETIME_MAX_SECONDS: i64 = 100 * 365 * 24 * 60 * 60;
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct SetApiKeyExpiryPolicy {
     /// How many seconds a key lives at the most. Null: there is no end.
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<i64>, required, minimum = 60, maximum = 3_153_600_000_i64)]
-    max_lifetime_seconds: Option<Option<i64>>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required, minimum = 60, maximum = 3_153_600_000_i64)]
+    max_lifetime_seconds: Option<i64>,
     /// How many seconds a key lives of which nobody says when it expires. Null: as long as it may.
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<i64>, required, minimum = 60, maximum = 3_153_600_000_i64)]
-    default_lifetime_seconds: Option<Option<i64>>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required, minimum = 60, maximum = 3_153_600_000_i64)]
+    default_lifetime_seconds: Option<i64>,
 }
 
 /// How long the keys of an organization may live, as answers show it.
@@ -87,29 +84,23 @@ pub async fn set(
     InPath(id): InPath<OrganizationId>,
     JsonBody(body): JsonBody<SetApiKeyExpiryPolicy>,
 ) -> Result<Json<ApiKeyExpiryPolicy>, Error> {
-    let mut transaction = app.db.write().await?;
-    let organization = organizations::lock(transaction.conn(), &caller.environment, &id).await?;
-    organization.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
     let policy = check(&body)?;
-    expiry_policies::set(transaction.conn(), &caller.environment, &id, &policy).await?;
+    let mut transaction = app.db.write().await?;
+    if !expiry_policies::set(transaction.conn(), &caller.environment, &id, &policy).await? {
+        return Err(Error::not_found("Organization", id.as_str()));
+    }
     transaction.commit().await?;
     Ok(Json(ApiKeyExpiryPolicy::new(id, policy)))
 }
 
 fn check(body: &SetApiKeyExpiryPolicy) -> Result<ExpiryPolicy, Error> {
-    let fields = [
-        ("max_lifetime_seconds", body.max_lifetime_seconds),
-        ("default_lifetime_seconds", body.default_lifetime_seconds),
-    ];
+    let (max, default) = (body.max_lifetime_seconds, body.default_lifetime_seconds);
     let mut checks = Checks::default();
-    for (field, said) in fields {
-        checks.require(said.is_some(), field, "required", "is required");
-        let seconds = said.flatten();
+    for (field, seconds) in [("max_lifetime_seconds", max), ("default_lifetime_seconds", default)] {
         let in_range = seconds.is_none_or(|seconds| (LIFETIME_MIN_SECONDS..=LIFETIME_MAX_SECONDS).contains(&seconds));
         let message = format!("must be from {LIFETIME_MIN_SECONDS} to {LIFETIME_MAX_SECONDS}");
         checks.require(in_range, field, "invalid", message);
     }
-    let [max, default] = fields.map(|(_, said)| said.flatten());
     let in_order = default.zip(max).is_none_or(|(default, max)| default <= max);
     checks.require(in_order, "default_lifetime_seconds", "invalid", "must not be above max_lifetime_seconds");
     checks.finish()?;

@@ -81,7 +81,10 @@ const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
     ("memberships::delete_all_of_user", &["reads all of memberships with (user_id=?)"], "likewise"),
     (
         "roles::ask",
-        &["reads all of roles with (environment_id=? AND slug=?)", "reads all of roles with (organization_id=? AND slug=?)"],
+        &[
+            "reads all of roles with (environment_id=? AND slug=?)",
+            "reads all of roles with (organization_id=? AND slug=?)",
+        ],
         "a slug is taken once, as a unique index of a part of the table sees to",
     ),
     ("roles::delete", &["reads all of memberships with (role_id=?)"], "to see that there are none"),
@@ -106,11 +109,7 @@ const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
         &["reads all of api_keys with (environment_id=? AND user_id=?)"],
         "they are to be changed, all of them, once",
     ),
-    (
-        "user_api_keys::revoke_all_of_user",
-        &["reads all of api_keys with (environment_id=? AND user_id=?)"],
-        "likewise",
-    ),
+    ("user_api_keys::revoke_all_of_user", &["reads all of api_keys with (environment_id=? AND user_id=?)"], "likewise"),
     (
         "user_api_keys::touch_all_of_membership",
         &["reads all of api_keys with (environment_id=? AND user_id=?)"],
@@ -118,7 +117,11 @@ const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
     ),
     (
         "user_api_keys::touch_all_of_role",
-        &["reads all of memberships with (role_id=?)", "reads all of api_keys with (environment_id=? AND user_id=?)", "sorts"],
+        &[
+            "reads all of memberships with (role_id=?)",
+            "reads all of api_keys with (environment_id=? AND user_id=?)",
+            "sorts",
+        ],
         "likewise",
     ),
     ("users::delete", &["reads all of memberships with (user_id=?)"], "to see that there are none"),
