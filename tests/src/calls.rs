@@ -17,6 +17,15 @@ pub struct Key {
     pub value: String,
 }
 
+/// A user in an organization.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The id of the user.
+    pub user: String,
+    /// The id of the membership.
+    pub membership: String,
+}
+
 impl Client {
     /// Makes an organization, and returns its id.
     #[track_caller]
@@ -38,6 +47,35 @@ impl Client {
     pub fn create_key(&self, organization: &str, permissions: &[&str]) -> Key {
         let path = format!("/organizations/{organization}/api_keys");
         let key = self.post(&path, &json!({"name": "Production", "permissions": permissions})).expect(201);
+        Key { id: text(&key, "id"), value: text(&key, "value") }
+    }
+
+    /// Makes a role of an organization's own, which allows this.
+    #[track_caller]
+    pub fn create_role(&self, organization: &str, slug: &str, permissions: &[&str]) {
+        let path = format!("/authorization/organizations/{organization}/roles");
+        let _ = self.post(&path, &json!({"slug": slug, "name": slug})).expect(201);
+        let path = format!("{path}/{slug}/permissions");
+        let _ = self.put(&path, &json!({"permissions": permissions})).expect(200);
+    }
+
+    /// Makes a user a member of an organization, with this role.
+    #[track_caller]
+    #[must_use]
+    pub fn create_member(&self, organization: &str, role: &str) -> Member {
+        let user = text(&self.post("/user_management/users", &json!({})).expect(201), "id");
+        let body = json!({"organization_id": organization, "user_id": user, "role_slug": role});
+        let membership = text(&self.post("/user_management/organization_memberships", &body).expect(201), "id");
+        Member { user, membership }
+    }
+
+    /// Makes a key of a member.
+    #[track_caller]
+    #[must_use]
+    pub fn create_key_of(&self, member: &Member, organization: &str, permissions: &[&str]) -> Key {
+        let path = format!("/user_management/users/{}/api_keys", member.user);
+        let body = json!({"name": "Mine", "organization_id": organization, "permissions": permissions});
+        let key = self.post(&path, &body).expect(201);
         Key { id: text(&key, "id"), value: text(&key, "value") }
     }
 

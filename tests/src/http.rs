@@ -90,6 +90,13 @@ impl Client {
         self.send("POST", path, Some(body.to_string().as_bytes()))
     }
 
+    /// Puts JSON to a path.
+    #[track_caller]
+    #[must_use]
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, Some(body.to_string().as_bytes()))
+    }
+
     /// Sends a request that must be answered, whatever the answer is.
     ///
     /// # Panics

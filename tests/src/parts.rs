@@ -68,7 +68,7 @@ pub fn workos_openapi() -> Option<PathBuf> {
     if let Some(file) = env::var_os("WORKOS_OPENAPI").filter(|file| !file.is_empty()) {
         return Some(workspace().join(file));
     }
-    say("not compared with the description of WorkOS's API, which the environment variable WORKOS_OPENAPI can name");
+    tell("not compared", "the environment variable WORKOS_OPENAPI names no description of WorkOS's API");
     None
 }
 
@@ -87,11 +87,12 @@ pub fn postgres() -> Option<String> {
 /// With `CI=true` in the environment.
 pub fn skip<T>(why: &str) -> Option<T> {
     assert!(!env::var("CI").is_ok_and(|ci| ci == "true"), "nothing may be left out under CI=true: {why}");
-    say(&format!("skipped: {why}"));
+    tell("skipped", why);
     None
 }
 
-/// Tells something of the current test. Not by `println!`, which libtest hides when a test succeeds.
-pub fn say(what: &str) {
-    let _ = writeln!(std::io::stderr(), "{}: {what}", std::thread::current().name().unwrap_or("a test"));
+/// Tells what the current test leaves out. Not by `println!`, which libtest hides when a test succeeds.
+fn tell(what: &str, why: &str) {
+    let test = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "{what}: {}: {why}", test.name().unwrap_or("a test"));
 }

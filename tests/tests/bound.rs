@@ -21,7 +21,7 @@ use std::{
 use serde_json::json;
 use shared::feed::{Position, wire};
 use tests::{
-    calls::Key,
+    calls::{Key, Member},
     database::Database,
     fleet::{Fleet, RECOVERY},
     hand::append_to,
@@ -53,9 +53,11 @@ const SERVES: [Serves; 7] = [
 struct Known {
     key: Key,
     organization: String,
-    /// A permission that it was made with, and when the answer came that acknowledged the deletion of that permission.
+    /// Whose it is, if it is a user's.
+    member: Option<Member>,
+    /// A permission that it was made with, and when the answer came that acknowledged that it has it no more.
     permission: String,
-    permission_deleted: Option<Instant>,
+    permission_lost: Option<Instant>,
     /// When the answer came that acknowledged its end.
     ended: Option<Instant>,
     /// Whether its end was asked for, acknowledged or not.
@@ -86,12 +88,13 @@ impl Keys {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, key: Key, organization: &str, permission: &str) {
+    fn add(&self, key: Key, organization: &str, member: Option<Member>, permission: &str) {
         let known = Known {
             key: key.clone(),
             organization: organization.to_owned(),
+            member,
             permission: permission.to_owned(),
-            permission_deleted: None,
+            permission_lost: None,
             ended: None,
             is_ending: false,
         };
@@ -107,6 +110,13 @@ impl Keys {
 
     fn ending(&self, wanted: impl Fn(&Known) -> bool) {
         self.lock().values_mut().filter(|known| wanted(known)).for_each(|known| known.is_ending = true);
+    }
+
+    fn lost(&self, wanted: impl Fn(&Known) -> bool) {
+        let now = moment();
+        for known in self.lock().values_mut().filter(|known| wanted(known)) {
+            known.permission_lost.get_or_insert(now);
+        }
     }
 
     fn ended(&self, wanted: impl Fn(&Known) -> bool) {
@@ -132,7 +142,7 @@ impl Keys {
                 assert_eq!(answer.status, 503, "{}", answer.text);
                 self.tally.unknown.fetch_add(1, Ordering::Relaxed);
             } else if let Some(permissions) = answer.expect(200)["api_key"]["permissions"].as_array() {
-                let late = known.permission_deleted.and_then(|deleted| sent.checked_duration_since(deleted));
+                let late = known.permission_lost.and_then(|lost| sent.checked_duration_since(lost));
                 let has_it = permissions.contains(&json!(known.permission));
                 assert!(
                     !has_it || late.is_none_or(|late| late <= LEASE),
@@ -162,41 +172,80 @@ fn change(world: &Fleet, keys: &Keys) {
         let organization = api.create_organization();
         let permission = format!("round:{round}");
         api.create_permission(&permission);
-        for _ in 0..4 {
-            keys.add(api.create_key(&organization, &[&permission]), &organization, &permission);
+        for _ in 0..2 {
+            keys.add(api.create_key(&organization, &[&permission]), &organization, None, &permission);
         }
-        let Some(id) = keys.some_id(round, |known| !known.is_ending) else { continue };
-        let is_it = |known: &Known| known.key.id == id;
-        match round % 5 {
-            4 => {
-                let its = keys.lock()[&id].permission.clone();
-                let path = format!("/authorization/permissions/{its}");
-                if keys.lock()[&id].permission_deleted.is_none() {
-                    until_acknowledged(|| api.try_send("DELETE", &path, None), 204);
-                    let now = moment();
-                    for known in keys.lock().values_mut().filter(|known| known.permission == its) {
-                        known.permission_deleted = Some(now);
-                    }
-                }
+        api.create_role(&organization, ROLE, &[&permission]);
+        for _ in 0..2 {
+            let member = api.create_member(&organization, ROLE);
+            let key = api.create_key_of(&member, &organization, &[&permission]);
+            keys.add(key, &organization, Some(member), &permission);
+        }
+        end_something(&api, keys, round);
+    }
+}
+
+/// A role of each organization's own.
+const ROLE: &str = "org-role";
+
+fn end_something(api: &Client, keys: &Keys, round: usize) {
+    let of_a_user = round % 9 >= 5;
+    let Some(id) = keys.some_id(round, |known| !known.is_ending && (known.member.is_some() || !of_a_user)) else {
+        return;
+    };
+    let known = keys.lock()[&id].clone();
+    let is_it = |known: &Known| known.key.id == id;
+    let call = |method: &str, path: &str, body: Option<&[u8]>, success: u16| {
+        until_acknowledged(|| api.try_send(method, path, body), success);
+    };
+    match (round % 9, &known.member) {
+        (5, Some(_)) => {
+            let roles = format!("/authorization/organizations/{}/roles", known.organization);
+            call("PUT", &format!("{roles}/{ROLE}/permissions"), Some(br#"{"permissions": []}"#), 200);
+            keys.lost(|other| other.organization == known.organization && other.member.is_some());
+        }
+        (6, Some(member)) => {
+            keys.ending(is_it);
+            call("DELETE", &format!("/user_management/users/{}", member.user), None, 200);
+            keys.ended(is_it);
+        }
+        (7, Some(member)) => {
+            keys.ending(is_it);
+            let memberships = "/user_management/organization_memberships";
+            call("PUT", &format!("{memberships}/{}/deactivate", member.membership), None, 200);
+            keys.ended(is_it);
+        }
+        (8, Some(member)) => {
+            keys.ending(is_it);
+            call("DELETE", &format!("/user_management/organization_memberships/{}", member.membership), None, 200);
+            keys.ended(is_it);
+        }
+        (4, _) => {
+            if known.permission_lost.is_none() {
+                call("DELETE", &format!("/authorization/permissions/{}", known.permission), None, 204);
+                keys.lost(|other| other.permission == known.permission);
             }
-            0 => {
-                let its = keys.lock()[&id].organization.clone();
-                let is_its = |known: &Known| known.organization == its;
-                keys.ending(is_its);
-                until_acknowledged(|| api.try_send("DELETE", &format!("/organizations/{its}"), None), 200);
-                keys.ended(is_its);
-            }
-            1 => {
-                keys.ending(is_it);
-                let path = format!("/api_keys/{id}/expire");
-                until_acknowledged(|| api.try_send("POST", &path, Some(b"{}")), 200);
-                keys.ended(is_it);
-            }
-            _ => {
-                keys.ending(is_it);
-                until_acknowledged(|| api.try_send("DELETE", &format!("/api_keys/{id}"), None), 204);
-                keys.ended(is_it);
-            }
+        }
+        (0, _) => {
+            let is_its = |other: &Known| other.organization == known.organization;
+            keys.ending(is_its);
+            call("DELETE", &format!("/organizations/{}", known.organization), None, 200);
+            keys.ended(is_its);
+        }
+        (1, _) => {
+            keys.ending(is_it);
+            call("POST", &format!("/api_keys/{id}/expire"), Some(b"{}"), 200);
+            keys.ended(is_it);
+        }
+        (2, _) => {
+            keys.ending(is_it);
+            call("PATCH", &format!("/api_keys/{id}"), Some(br#"{"enabled": false}"#), 200);
+            keys.ended(is_it);
+        }
+        _ => {
+            keys.ending(is_it);
+            call("DELETE", &format!("/api_keys/{id}"), None, 204);
+            keys.ended(is_it);
         }
     }
 }

@@ -260,6 +260,47 @@ conformance! {
         assert_eq!(world.versions_at_edge().await, world.versions().await);
     }
 
+    /// Everything that locks a key, and what the key depends on, at once and again and again. On Postgres none of it may end in a
+    /// deadlock, which would be a failure of ours.
+    async fn changes_of_every_kind_never_wait_for_each_other_in_a_circle(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, Duration::from_secs(30)).await;
+        server.permissions(&["a", "b", "c"]).await;
+        let (organization, doomed) = (server.organization().await, server.organization().await);
+        let mut keys = vec![];
+        for number in 0..8 {
+            let of = if number % 2 == 0 { &doomed } else { &organization };
+            keys.push(format!("/api_keys/{}", id_of(&server.api_key(of, json!({"name": "k", "permissions": ["a", "b"]})).await)));
+        }
+        let change = async |key: &String, number: usize| {
+            let reply = match number % 4 {
+                0 => server.patch(key, json!({"permissions": ["c", "a"], "metadata": {"n": number.to_string()}})).await,
+                1 => server.patch(key, json!({"permissions": ["b", "c"]})).await,
+                2 => server.post(&format!("{key}/rotate"), json!({})).await,
+                _ => server.post(&format!("{key}/expire"), json!({"expires_at": "2099-01-01T00:00:00Z"})).await,
+            };
+            let lost_a_race = reply.status == 503 && reply.error(503) == "overloaded";
+            assert!([200, 201, 404, 409, 422].contains(&reply.status) || lost_a_race, "{reply:?}");
+        };
+        let changes = keys.iter().flat_map(|key| (0..8).map(move |number| (key, number)));
+        let doomed_path = format!("/organizations/{doomed}");
+        let (_, gone, a, b) = tokio::join!(
+            futures::future::join_all(changes.map(|(key, number)| change(key, number))),
+            server.delete(&doomed_path),
+            server.delete("/authorization/permissions/a"),
+            server.delete("/authorization/permissions/b"),
+        );
+        gone.expect(200);
+        a.expect(204);
+        b.expect(204);
+        let list = server.get(&format!("/organizations/{organization}/api_keys?limit=100")).await.expect(200);
+        for key in list["data"].as_array().unwrap() {
+            assert!([json!([]), json!(["c"])].contains(&key["permissions"]), "{key}");
+        }
+        let gone = server.get(&format!("{doomed_path}/api_keys?include=revoked")).await;
+        assert_eq!(gone.error(404), "entity_not_found");
+    }
+
     /// The feed has one entry for all of them, and nobody waits until they are in the store.
     async fn a_hundred_thousand_keys_of_an_organization_are_one_entry(db: Db) {
         const KEYS: i64 = 100_000;

@@ -8,9 +8,16 @@
 
 mod rust;
 
-use std::{collections::HashSet, fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use tests::{
+    database::Database,
     openapi::Document,
     parts,
     process::Process,
@@ -34,9 +41,15 @@ struct Library {
 }
 
 impl Library {
-    /// Runs a program that uses it, with a base URL and a management key, and looks at what it was answered.
+    /// Runs a program that uses it, with a base URL and a management key, on the system that these tests share.
     fn run(&self, program: impl FnOnce(&str, &str)) {
-        let Some(stack) = Stack::shared() else { return };
+        if let Some(stack) = Stack::shared() {
+            self.run_on(&stack, program);
+        }
+    }
+
+    /// Runs a program that uses it, and looks at what it was answered.
+    fn run_on(&self, stack: &Stack, program: impl FnOnce(&str, &str)) {
         let caller = stack.caller();
         eventually(CONVERGENCE, "the edge knows the management key", || match caller.edge.validate("garbage").status {
             200 => Ok(()),
@@ -117,13 +130,23 @@ fn node_11() {
     node("11", &Library { name: "@workos-inc/node 11", sends_idempotency_keys: true, lacks: &[] });
 }
 
+const PYTHON: Library = Library { name: "workos for Python", sends_idempotency_keys: true, lacks: &[] };
+
+fn run_python(python: &Path, url: &str, key: &str) {
+    run_to_its_end("python.py", Command::new(python).arg(script("python.py")).args([url, key]));
+}
+
 #[test]
 fn python() {
     let Some(python) = parts::python() else { return };
-    Library { name: "workos for Python", sends_idempotency_keys: true, lacks: &[] }.run(|url, key| {
-        let mut command = Command::new(&python);
-        run_to_its_end("python.py", command.arg(script("python.py")).args([url, key]));
-    });
+    PYTHON.run(|url, key| run_python(&python, url, key));
+}
+
+#[test]
+fn python_on_postgres() {
+    let Some(python) = parts::python() else { return };
+    let Some(stack) = Database::postgres().and_then(Stack::start) else { return };
+    PYTHON.run_on(&stack, |url, key| run_python(&python, url, key));
 }
 
 #[test]

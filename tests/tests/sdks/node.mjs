@@ -9,14 +9,16 @@ import assert from "node:assert/strict";
 const [version, baseUrl, managementKey] = process.argv.slice(2);
 const sdk = await import(`workos-node-${version}`);
 const { hostname, port, protocol } = new URL(baseUrl);
-const connect = (key) => new sdk.WorkOS(key, { apiHostname: hostname, port: Number(port), https: protocol === "https:" });
+const where = { apiHostname: hostname, port: Number(port), https: protocol === "https:" };
+const connect = (key) => new sdk.WorkOS(key, where);
 const workos = connect(managementKey);
 
 // What the two versions call differently.
 const isOld = version === "8";
+const ofOrganizations = isOld ? workos.organizations : workos.apiKeys;
 const keys = {
-  create: (options, request) => (isOld ? workos.organizations : workos.apiKeys).createOrganizationApiKey(options, request),
-  list: (options) => (isOld ? workos.organizations : workos.apiKeys).listOrganizationApiKeys(options),
+  create: (options, request) => ofOrganizations.createOrganizationApiKey(options, request),
+  list: (options) => ofOrganizations.listOrganizationApiKeys(options),
   validate: (value, client = workos) => client.apiKeys[isOld ? "validateApiKey" : "createValidation"]({ value }),
   delete: (id) => workos.apiKeys.deleteApiKey(id),
   // Neither has a method for it.
@@ -25,6 +27,8 @@ const keys = {
 
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const ids = (list) => list.map(({ id }) => id);
+const idsOf = async (list) => ids((await list).data);
+const newOrganization = (name, more) => workos.organizations.createOrganization({ name, ...more });
 
 async function fails(kind, call, more = {}) {
   await assert.rejects(call, (error) => {
@@ -36,7 +40,7 @@ async function fails(kind, call, more = {}) {
   });
 }
 
-// The edge may hear of a new key a moment after its creation was answered; of a change of one, never later than that.
+// The edge may hear of a new key a moment after its creation was answered; of a change of one it has heard.
 async function untilValid(value) {
   for (const deadline = Date.now() + 30_000; ; await new Promise((resume) => setTimeout(resume, 50))) {
     const { apiKey } = await keys.validate(value);
@@ -65,9 +69,9 @@ async function organizations() {
   await fails("NotFoundException", workos.organizations.getOrganization("org_01KF0JZ4G0000000000000000A"), {
     code: "entity_not_found",
   });
-  await fails("UnprocessableEntityException", workos.organizations.createOrganization({ name: "" }));
+  await fails("UnprocessableEntityException", newOrganization(""));
   // A 400 that names no fields has no class of its own.
-  await fails("GenericServerException", workos.organizations.createOrganization({ name: "Other", externalId: "acme-1" }), {
+  await fails("GenericServerException", newOrganization("Other", { externalId: "acme-1" }), {
     status: 400,
     message: "Another organization has this external_id already.",
   });
@@ -81,7 +85,7 @@ async function lists() {
   // More than the 100 that one page of automatic paging holds.
   const made = [];
   for (let ten = 0; ten < 11; ten++) {
-    const some = Array.from({ length: 10 }, (_, one) => workos.organizations.createOrganization({ name: `No. ${ten}${one}` }));
+    const some = Array.from({ length: 10 }, (_, one) => newOrganization(`No. ${ten}${one}`));
     made.push(...(await Promise.all(some)));
   }
   const newestFirst = ids(made).sort().reverse();
@@ -101,16 +105,17 @@ async function lists() {
   // An explicit limit is the one page that was asked for.
   assert.equal((await first.autoPagination()).length, 3);
 
-  const named = await workos.organizations.createOrganization({ name: "Zenith", domainData: [{ domain: "zenith.org", state: "pending" }] });
-  assert.deepEqual(ids((await workos.organizations.listOrganizations({ domains: ["zenith.org", "zenith.net"] })).data), [named.id]);
-  if (!isOld) assert.deepEqual(ids((await workos.organizations.listOrganizations({ search: "zEnI" })).data), [named.id]);
+  const named = await newOrganization("Zenith", { domainData: [{ domain: "zenith.org", state: "pending" }] });
+  const domains = ["zenith.org", "zenith.net"];
+  assert.deepEqual(await idsOf(workos.organizations.listOrganizations({ domains })), [named.id]);
+  if (!isOld) assert.deepEqual(await idsOf(workos.organizations.listOrganizations({ search: "zEnI" })), [named.id]);
   await fails("UnprocessableEntityException", page({ limit: 101 }));
 }
 
 async function permissions() {
   const { authorization } = workos;
-  const created = await authorization.createPermission({ slug: "posts:read", name: "Read posts", description: "All of them" });
-  assert.deepEqual([created.slug, created.description, created.system], ["posts:read", "All of them", false]);
+  const created = await authorization.createPermission({ slug: "posts:read", name: "Read posts", description: "All" });
+  assert.deepEqual([created.slug, created.description, created.system], ["posts:read", "All", false]);
   await authorization.createPermission({ slug: "posts:write", name: "Write posts" });
   assert.deepEqual(await authorization.getPermission("posts:read"), created);
   const list = await authorization.listPermissions({ order: "asc" });
@@ -130,11 +135,12 @@ async function permissions() {
 }
 
 async function organizationKeys() {
-  const organization = await workos.organizations.createOrganization({ name: "Has keys" });
+  const organization = await newOrganization("Has keys");
   const of = { organizationId: organization.id };
-  const { value, ...created } = await keys.create({ ...of, name: "Production", permissions: ["posts:read", "posts:write"] });
+  const both = ["posts:read", "posts:write"];
+  const { value, ...created } = await keys.create({ ...of, name: "Production", permissions: both });
   assert.deepEqual(created.owner, { type: "organization", id: organization.id });
-  assert.deepEqual([created.name, created.permissions, created.lastUsedAt], ["Production", ["posts:read", "posts:write"], null]);
+  assert.deepEqual([created.name, created.permissions, created.lastUsedAt], ["Production", both, null]);
   assert.ok(created.obfuscatedValue.endsWith(value.slice(-4)));
 
   const valid = await untilValid(value);
@@ -152,7 +158,7 @@ async function organizationKeys() {
   assert.equal((await keys.list({ ...of, limit: 2, order: "asc", after: page.listMetadata.after })).data.length, 2);
   await fails("NotFoundException", keys.list({ organizationId: "org_01KF0JZ4G0000000000000000A" }));
   await fails("NotFoundException", keys.create({ organizationId: "org_01KF0JZ4G0000000000000000A", name: "Nobody's" }));
-  await fails("UnprocessableEntityException", keys.create({ ...of, name: "Unknown permission", permissions: ["posts:none"] }));
+  await fails("UnprocessableEntityException", keys.create({ ...of, name: "Unknown", permissions: ["posts:none"] }));
 
   const expiring = await keys.expire(created.id, { expires_at: "2130-01-01T00:00:00.000Z" });
   assert.equal(expiring.expires_at, "2130-01-01T00:00:00.000Z");
@@ -170,7 +176,7 @@ async function organizationKeys() {
 }
 
 async function idempotency() {
-  const { id: organizationId } = await workos.organizations.createOrganization({ name: "Creates once" });
+  const { id: organizationId } = await newOrganization("Creates once");
   const create = (name, idempotencyKey) => keys.create({ organizationId, name }, { idempotencyKey });
   const first = await create("Production", "first");
   assert.deepEqual(await create("Production", "first"), first, "the same key, its text included");
@@ -181,11 +187,12 @@ async function idempotency() {
 
 async function roles() {
   const { authorization } = workos;
-  const created = await authorization.createEnvironmentRole({ slug: "editor", name: "Editor", description: "Edits posts" });
+  const created = await authorization.createEnvironmentRole({ slug: "editor", name: "Editor", description: "Edits" });
   assert.deepEqual([created.slug, created.type, created.permissions], ["editor", "EnvironmentRole", []]);
   assert.deepEqual(await authorization.getEnvironmentRole("editor"), created);
   assert.ok((await authorization.listEnvironmentRoles()).data.some(({ id }) => id === created.id));
-  assert.equal((await authorization.updateEnvironmentRole("editor", { name: "Editor in chief" })).name, "Editor in chief");
+  const renamedRole = await authorization.updateEnvironmentRole("editor", { name: "Editor in chief" });
+  assert.equal(renamedRole.name, "Editor in chief");
   const set = await authorization.setEnvironmentRolePermissions("editor", { permissions: ["posts:read"] });
   assert.deepEqual(set.permissions, ["posts:read"]);
   const added = await authorization.addEnvironmentRolePermission("editor", { permissionSlug: "posts:write" });
@@ -194,7 +201,7 @@ async function roles() {
   await fails("NotFoundException", authorization.getEnvironmentRole("nobody"));
   await fails("UnprocessableEntityException", authorization.createEnvironmentRole({ slug: "Bad slug!", name: "Bad" }));
 
-  const { id } = await workos.organizations.createOrganization({ name: "Has roles" });
+  const { id } = await newOrganization("Has roles");
   const own = await authorization.createOrganizationRole(id, { slug: "org-billing", name: "Billing" });
   assert.deepEqual([own.slug, own.type, own.permissions], ["org-billing", "OrganizationRole", []]);
   assert.equal((await authorization.getOrganizationRole(id, "org-billing")).id, own.id);
@@ -214,7 +221,12 @@ async function roles() {
 async function users() {
   const { userManagement } = workos;
   const email = "marcelina@example.com";
-  const created = await userManagement.createUser({ email, firstName: "Marcelina", externalId: "u-1", metadata: { team: "blue" } });
+  const created = await userManagement.createUser({
+    email,
+    firstName: "Marcelina",
+    externalId: "u-1",
+    metadata: { team: "blue" },
+  });
   assert.deepEqual([created.email, created.firstName, created.lastName], [email, "Marcelina", null]);
   assert.deepEqual([created.externalId, created.metadata, created.emailVerified], ["u-1", { team: "blue" }, false]);
   assert.deepEqual(await userManagement.getUser(created.id), created);
@@ -223,8 +235,9 @@ async function users() {
   assert.deepEqual([updated.firstName, updated.lastName], ["Marcelina", "Davis"]);
 
   const other = await userManagement.createUser({ email: "other@example.com" });
-  assert.deepEqual(ids((await userManagement.listUsers({ email })).data), [created.id]);
-  assert.deepEqual(ids(await (await userManagement.listUsers({ order: "asc" })).autoPagination()), [created.id, other.id]);
+  assert.deepEqual(await idsOf(userManagement.listUsers({ email })), [created.id]);
+  const everybody = await userManagement.listUsers({ order: "asc" });
+  assert.deepEqual(ids(await everybody.autoPagination()), [created.id, other.id]);
   await fails("BadRequestException", userManagement.createUser({ email }), { code: "user_creation_error" });
   await fails("UnprocessableEntityException", userManagement.createUser({ email: "no address" }));
   await userManagement.deleteUser(other.id);
@@ -233,21 +246,22 @@ async function users() {
 
 async function memberships() {
   const { userManagement } = workos;
-  const { id: organizationId } = await workos.organizations.createOrganization({ name: "Has members" });
+  const { id: organizationId } = await newOrganization("Has members");
   const { id: userId } = await userManagement.getUserByExternalId("u-1");
   const created = await userManagement.createOrganizationMembership({ organizationId, userId, roleSlug: "editor" });
   assert.deepEqual([created.userId, created.organizationId], [userId, organizationId]);
   assert.deepEqual([created.status, created.role.slug], ["active", "editor"]);
   assert.equal((await userManagement.getOrganizationMembership(created.id)).organizationName, "Has members");
-  assert.deepEqual(ids((await userManagement.listOrganizationMemberships({ organizationId })).data), [created.id]);
-  assert.deepEqual(ids((await userManagement.listOrganizationMemberships({ userId, statuses: ["active"] })).data), [created.id]);
-  assert.deepEqual(ids((await userManagement.listUsers({ organizationId })).data), [userId]);
+  assert.deepEqual(await idsOf(userManagement.listOrganizationMemberships({ organizationId })), [created.id]);
+  const active = userManagement.listOrganizationMemberships({ userId, statuses: ["active"] });
+  assert.deepEqual(await idsOf(active), [created.id]);
+  assert.deepEqual(await idsOf(userManagement.listUsers({ organizationId })), [userId]);
 
   const inactive = await userManagement.deactivateOrganizationMembership(created.id);
   assert.equal(inactive.status, "inactive");
   assert.equal((await userManagement.reactivateOrganizationMembership(created.id)).status, "active");
   const { id } = await userManagement.createOrganizationMembership({
-    organizationId: (await workos.organizations.createOrganization({ name: "Another" })).id,
+    organizationId: (await newOrganization("Another")).id,
     userId,
   });
   assert.equal((await userManagement.updateOrganizationMembership(id, { roleSlug: "editor" })).role.slug, "editor");
@@ -269,9 +283,10 @@ async function userKeys() {
   assert.deepEqual(created.owner, { type: "user", id: userId, organizationId });
   assert.deepEqual(created.permissions.sort(), ["posts:read", "posts:write"]);
   assert.equal((await untilValid(value)).owner.id, userId);
-  assert.deepEqual(ids((await userManagement.listUserApiKeys(userId)).data), [created.id]);
-  assert.deepEqual(ids(await (await userManagement.listUserApiKeys(userId, { organizationId })).autoPagination()), [created.id]);
-  const elsewhere = { organizationId: (await workos.organizations.createOrganization({ name: "No member" })).id, name: "No" };
+  assert.deepEqual(await idsOf(userManagement.listUserApiKeys(userId)), [created.id]);
+  const there = await userManagement.listUserApiKeys(userId, { organizationId });
+  assert.deepEqual(ids(await there.autoPagination()), [created.id]);
+  const elsewhere = { organizationId: (await newOrganization("No member")).id, name: "No" };
   await assert.rejects(userManagement.createUserApiKey(userId, elsewhere), "without a membership there is no key");
 
   // A key is worth no more than the role of its user, and nothing without the membership.

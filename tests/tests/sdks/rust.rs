@@ -63,7 +63,7 @@ async fn validate(client: &Client, value: &str) -> Result<Option<ApiKey>, Error>
     Ok(client.api_keys().create_validation(params).await?.api_key)
 }
 
-/// The edge may hear of a new key a moment after its creation was answered; of a change of one, never later than that.
+/// The edge may hear of a new key a moment after its creation was answered; of a change of one it has heard.
 async fn until_valid(client: &Client, value: &str) -> Result<ApiKey, Error> {
     let deadline = Deadline::after(CONVERGENCE);
     loop {
