@@ -326,9 +326,9 @@ pub async fn revoke(
 /// order of their ids, so that two changes of many keys never wait for each other. A million keys pass through no memory
 /// of ours. `$3` is now.
 macro_rules! queue_changed {
-    ($conn:expr, $condition:ident) => {
+    ($conn:expr, $($condition:tt)+) => {
         sql!($conn,
-            "WITH its AS (SELECT id, version FROM api_keys WHERE " (text $condition) " ORDER BY id" (for update) ")
+            "WITH its AS (SELECT id, version FROM api_keys WHERE " $($condition)+ " ORDER BY id" (for update) ")
              INSERT INTO outbox (key_id, kind, version, queued_at, next_attempt_at)
              SELECT id, 'api_key', CASE WHEN version >= $3 THEN version + 1 ELSE $3 END, $3, $3 FROM its
              WHERE TRUE ORDER BY id " (text unless_queued))
@@ -359,7 +359,7 @@ pub async fn revoke_all_of_organization(
          WHERE ",
         of_organization!()
     );
-    let queue = queue_changed!(conn, of_organization);
+    let queue = queue_changed!(conn, (text of_organization));
     on_db!(conn.reborrow(), c => sqlx::query(queue)
         .bind(environment)
         .bind(organization)
@@ -396,7 +396,7 @@ pub async fn remove_permission(
         having_permission!()
     );
     let quoted = format!("\"{slug}\"");
-    for sql in [queue_changed!(conn, having_permission), REMOVE] {
+    for sql in [queue_changed!(conn, (text having_permission)), REMOVE] {
         on_db!(conn.reborrow(), c => sqlx::query(sql)
             .bind(environment)
             .bind(&quoted)

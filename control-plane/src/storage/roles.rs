@@ -205,17 +205,23 @@ pub async fn set_permissions(conn: Conn<'_>, id: &RoleId, permissions: &[String]
     on_db!(conn, c => sqlx::query_as(SQL).bind(id).bind(JsonText(permissions)).bind(now).fetch_one(c).await)
 }
 
-/// Takes a permission from every role that has it. The feed has an entry of the permission. Slugs hold no quotes, so a
-/// quoted slug in the JSON is that slug whole.
-pub async fn remove_permission(conn: Conn<'_>, environment: &EnvironmentId, slug: &str, now: Timestamp) -> Result<()> {
+/// Takes a permission from every role that has it, and returns those. The feed has an entry of the permission. Slugs hold no
+/// quotes, so a quoted slug in the JSON is that slug whole.
+pub async fn remove_permission(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    slug: &str,
+    now: Timestamp,
+) -> Result<Vec<RoleId>> {
     const SQL: &str = "UPDATE roles
         SET permissions = replace(replace(replace(permissions, $2 || ',', ''), ',' || $2, ''), $2, ''), updated_at = $3
-        WHERE environment_id = $1 AND replace(permissions, $2, '') <> permissions";
-    on_db!(conn, c => sqlx::query(SQL)
+        WHERE environment_id = $1 AND replace(permissions, $2, '') <> permissions
+        RETURNING id";
+    on_db!(conn, c => sqlx::query_scalar(SQL)
         .bind(environment)
         .bind(format!("\"{slug}\""))
         .bind(now)
-        .execute(c).await.map(drop))
+        .fetch_all(c).await)
 }
 
 /// Whether any user has this role.

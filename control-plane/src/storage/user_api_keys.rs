@@ -6,7 +6,7 @@ use shared::{
 };
 
 use super::{
-    Conn, Page, PageRequest, Result,
+    Conn, JsonText, Page, PageRequest, Result,
     api_keys::{ApiKey, Which, queue_changed, select_api_keys},
     dialect::sql,
     outbox::unless_queued,
@@ -54,15 +54,6 @@ macro_rules! of_membership {
     };
 }
 
-macro_rules! of_role {
-    () => {
-        "revoked_at IS NULL AND id IN (
-            SELECT k.id FROM memberships m CROSS JOIN api_keys k
-            WHERE m.role_id = $2 AND k.environment_id = $1 AND k.user_id = m.user_id
-              AND k.organization_id = m.organization_id)"
-    };
-}
-
 /// Revokes every key of a user, and queues them for the store: the feed has an entry of the user. Nobody adds a key
 /// meanwhile, because the user's row is locked.
 pub async fn revoke_all_of_user(
@@ -79,7 +70,7 @@ pub async fn revoke_all_of_user(
          WHERE ",
         of_user!()
     );
-    let queue = queue_changed!(conn, of_user);
+    let queue = queue_changed!(conn, (text of_user));
     on_db!(conn.reborrow(), c => sqlx::query(queue).bind(environment).bind(user).bind(now).execute(c).await.map(drop))?;
     on_db!(conn, c => sqlx::query(REVOKE)
         .bind(environment)
@@ -105,7 +96,7 @@ pub async fn revoke_all_of_membership(
          WHERE ",
         of_membership!()
     );
-    let queue = queue_changed!(conn, of_membership);
+    let queue = queue_changed!(conn, (text of_membership));
     on_db!(conn.reborrow(), c => sqlx::query(queue)
         .bind(environment)
         .bind(user)
@@ -119,6 +110,15 @@ pub async fn revoke_all_of_membership(
         .bind(organization)
         .bind(reason)
         .execute(c).await.map(drop))
+}
+
+/// The ids of keys whose users have a role of a list, which follows.
+macro_rules! ids_with_role {
+    () => {
+        "SELECT k.id FROM memberships m CROSS JOIN api_keys k
+         WHERE k.environment_id = $1 AND k.user_id = m.user_id AND k.organization_id = m.organization_id
+           AND m.role_id IN ("
+    };
 }
 
 macro_rules! next_version {
@@ -137,7 +137,7 @@ pub async fn touch_all_of_membership(
     (organization, user): (&OrganizationId, &UserId),
     now: Timestamp,
 ) -> Result<()> {
-    for sql in [queue_changed!(conn, of_membership), next_version!(of_membership)] {
+    for sql in [queue_changed!(conn, (text of_membership)), next_version!(of_membership)] {
         on_db!(conn.reborrow(), c => sqlx::query(sql)
             .bind(environment)
             .bind(user)
@@ -148,15 +148,26 @@ pub async fn touch_all_of_membership(
     Ok(())
 }
 
-/// The same for every key of every user who has this role.
-pub async fn touch_all_of_role(
+/// The same for every key of every user who has one of these roles.
+pub async fn touch_all_of_roles(
     mut conn: Conn<'_>,
     environment: &EnvironmentId,
-    role: &RoleId,
+    roles: &[RoleId],
     now: Timestamp,
 ) -> Result<()> {
-    for sql in [queue_changed!(conn, of_role), next_version!(of_role)] {
-        on_db!(conn.reborrow(), c => sqlx::query(sql).bind(environment).bind(role).bind(now).execute(c).await.map(drop))?;
+    if roles.is_empty() {
+        return Ok(());
+    }
+    let queue = queue_changed!(conn, "revoked_at IS NULL AND id IN (" (text ids_with_role) (texts of "$2") "))");
+    let next = sql!(conn,
+        "UPDATE api_keys SET version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+         WHERE revoked_at IS NULL AND id IN (" (text ids_with_role) (texts of "$2") "))");
+    for sql in [queue, next] {
+        on_db!(conn.reborrow(), c => sqlx::query(sql)
+            .bind(environment)
+            .bind(JsonText(roles))
+            .bind(now)
+            .execute(c).await.map(drop))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
         path::{InPath, PermissionSlug},
     },
     app::App,
-    storage::{api_keys, environments, permissions, roles},
+    storage::{api_keys, environments, permissions, roles, user_api_keys},
 };
 
 /// Delete a permission, and take it from every role and every key that has it.
@@ -29,7 +29,8 @@ pub async fn delete(
     let committed = match permissions::delete(transaction.conn(), environment, &slug, now).await? {
         Some(generation) => {
             environments::remove_permission(transaction.conn(), environment, &slug).await?;
-            roles::remove_permission(transaction.conn(), environment, &slug, now).await?;
+            let roles = roles::remove_permission(transaction.conn(), environment, &slug, now).await?;
+            user_api_keys::touch_all_of_roles(transaction.conn(), environment, &roles, now).await?;
             api_keys::remove_permission(transaction.conn(), environment, &slug, now).await?;
             app.commit_scope(transaction, &scope, environment, generation, Effect::Revoke).await?
         }

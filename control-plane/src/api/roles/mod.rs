@@ -319,7 +319,7 @@ async fn change_permissions(
     }
     let now = app.clock.now();
     let after = storage::set_permissions(transaction.conn(), &role.id, &wanted, now).await?;
-    user_api_keys::touch_all_of_role(transaction.conn(), environment, &role.id, now).await?;
+    user_api_keys::touch_all_of_roles(transaction.conn(), environment, std::slice::from_ref(&role.id), now).await?;
     let effect = Effect::AllowOnly(wanted.into_iter().collect::<BTreeSet<_>>());
     let committed = app.commit_scope(transaction, &scope, environment, after.generation, effect).await?;
     app.acknowledge(&committed).await?;

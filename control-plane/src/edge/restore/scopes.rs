@@ -127,7 +127,7 @@ async fn change_role(
     let permissions: Vec<String> = allowed.iter().cloned().collect();
     let changed = restore::change_role(transaction.conn(), id, &permissions, generation, now).await?;
     let Some(environment) = changed else { return Ok(0) };
-    user_api_keys::touch_all_of_role(transaction.conn(), &environment, id, now).await?;
+    user_api_keys::touch_all_of_roles(transaction.conn(), &environment, std::slice::from_ref(id), now).await?;
     let effect = Effect::AllowOnly(allowed);
     add_scope(transaction.conn(), &Scope::Role(id), &environment, generation, effect, now).await?;
     transaction.commit().await?;
@@ -185,7 +185,8 @@ async fn delete_permissions(
         restore::raise_generation(transaction.conn(), environment, *generation).await?;
         storage::environments::remove_permission(transaction.conn(), environment, slug).await?;
         // A role or a record that was just taken over may hold one that was made and deleted since the backup.
-        roles::remove_permission(transaction.conn(), environment, slug, now).await?;
+        let roles = roles::remove_permission(transaction.conn(), environment, slug, now).await?;
+        user_api_keys::touch_all_of_roles(transaction.conn(), environment, &roles, now).await?;
         api_keys::remove_permission(transaction.conn(), environment, slug, now).await?;
     }
     transaction.commit().await?;

@@ -1,5 +1,8 @@
+use serde_json::json;
+
 use super::*;
 use crate::{
+    api::testing::Server,
     edge::testing::World,
     storage::testing::{conformance, execute},
 };
@@ -41,6 +44,43 @@ conformance! {
     async fn keys_without_a_permission_that_is_deleted_are_not_stale(db: Db) {
         let (world, _) = published(db, &["one", "two"]).await;
         execute(&world.db, "UPDATE environments SET generation = generation + 1").await;
+        assert!(compare(&world).await.is_clean());
+    }
+
+    /// Whatever their roles and memberships went through.
+    async fn records_of_users_keys_follow_what_they_depend_on(db: Db) {
+        let world = World::new(db).await;
+        let server = Server::of(world.app()).await.of_environment(&world.tenant.environment).await;
+        server.permissions(&["a", "b", "*"]).await;
+        server.role("editor", &["a", "b", "*"]).await;
+        server.role("reader", &["a"]).await;
+        let organization = server.organization().await;
+        let mut memberships = vec![];
+        for _ in 0..2 {
+            let user = server.user(json!({})).await;
+            memberships.push(server.membership(&organization, &user, Some("editor")).await);
+            // What it may do is not named in the key itself.
+            server.user_api_key(&user, json!({"name": "k", "organization_id": organization, "permissions": ["*"]})).await;
+        }
+        let path = format!("/user_management/organization_memberships/{}", memberships[0]);
+        for (method, path, body) in [
+            ("DELETE", "/authorization/permissions/b", json!({})),
+            ("PUT", "/authorization/roles/editor/permissions", json!({"permissions": ["a"]})),
+            ("PUT", &path, json!({"role_slug": "reader"})),
+            ("PUT", &format!("{path}/deactivate"), json!({})),
+            ("PUT", &format!("{path}/reactivate"), json!({})),
+            ("DELETE", &path, json!({})),
+        ] {
+            world.feed_all().await;
+            world.flusher().flush().await.unwrap();
+            assert!(compare(&world).await.is_clean(), "before {path}");
+            world.advance(std::time::Duration::from_secs(1));
+            let reply = server.send(method, path, axum::body::Body::from(body.to_string())).await;
+            assert!(reply.status < 300, "{path}: {}", reply.text);
+            assert!(!compare(&world).await.is_clean(), "{path} changes nothing");
+        }
+        world.feed_all().await;
+        world.flusher().flush().await.unwrap();
         assert!(compare(&world).await.is_clean());
     }
 

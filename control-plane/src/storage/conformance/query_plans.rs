@@ -116,7 +116,7 @@ const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
         "their records are to be sealed again, all of them, once",
     ),
     (
-        "user_api_keys::touch_all_of_role",
+        "user_api_keys::touch_all_of_roles",
         &[
             "reads all of memberships with (role_id=?)",
             "reads all of api_keys with (environment_id=? AND user_id=?)",
