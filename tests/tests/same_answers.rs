@@ -1,5 +1,7 @@
 //! `POST /api_keys/validations` is answered alike by the edge and by the control plane, byte for byte.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on must stop")]
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -18,6 +18,7 @@ use std::{
 
 use tests::{
     database::Database,
+    latchkey::{Latchkey, Server, Tenant},
     openapi::Document,
     parts,
     process::Process,
@@ -48,16 +49,21 @@ impl Library {
         }
     }
 
-    /// Runs a program that uses it, and looks at what it was answered.
+    /// Runs a program that uses it on this system.
     fn run_on(&self, stack: &Stack, program: impl FnOnce(&str, &str)) {
         let caller = stack.caller();
         eventually(CONVERGENCE, "the edge knows the management key", || match caller.edge.validate("garbage").status {
             200 => Ok(()),
             status => Err(status),
         });
-        let recorder = Recorder::before(&stack.edge.url);
-        program(&recorder.url, &caller.tenant.management_key);
-        let ours = Document::parse(&stack.server.client.get("/openapi.json").text);
+        self.run_at(&stack.edge.url, &stack.server, &caller.tenant, program);
+    }
+
+    /// Runs a program that uses it at this base URL, and looks at what it was answered.
+    fn run_at(&self, base_url: &str, server: &Server, tenant: &Tenant, program: impl FnOnce(&str, &str)) {
+        let recorder = Recorder::before(base_url);
+        program(&recorder.url, &tenant.management_key);
+        let ours = Document::parse(&server.client.get("/openapi.json").text);
         self.look_at(&recorder.exchanges(), &ours);
     }
 
@@ -147,6 +153,15 @@ fn python_on_postgres() {
     let Some(python) = parts::python() else { return };
     let Some(stack) = Database::postgres().and_then(Stack::start) else { return };
     PYTHON.run_on(&stack, |url, key| run_python(&python, url, key));
+}
+
+#[test]
+fn python_without_an_edge() {
+    let Some(python) = parts::python() else { return };
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let (tenant, server) = (latchkey.create_tenant(), latchkey.serve());
+    PYTHON.run_at(&server.url, &server, &tenant, |url, key| run_python(&python, url, key));
 }
 
 #[test]
