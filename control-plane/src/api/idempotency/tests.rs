@@ -223,6 +223,20 @@ fn an_answer_is_opened_by_its_own_caller_in_its_own_place() {
     assert!(place("mk_a", given()).open(b"short").is_none());
 }
 
+/// The place is public, so it must not be what keeps an answer closed.
+#[test]
+fn each_caller_and_each_name_has_a_key_of_its_own() {
+    let places = [
+        place("mk_a", Name::Given("key".to_owned())),
+        place("mk_b", Name::Given("key".to_owned())),
+        place("mk_a", Name::Given("kez".to_owned())),
+        place("mk_a", Name::Implied("key".to_owned())),
+    ];
+    let nonce = XNonce::from([9; NONCE_LENGTH]);
+    let encrypted = places.map(|place| place.cipher.encrypt(&nonce, [0; 32].as_slice()).unwrap());
+    assert_eq!(std::collections::BTreeSet::from(encrypted).len(), 4);
+}
+
 #[test]
 fn what_is_implied_counts_where_nothing_is_given() {
     let name_of = |idempotency: Idempotency| match idempotency.or_implied("implied").name {
