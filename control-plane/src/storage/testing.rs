@@ -213,8 +213,15 @@ pub(crate) fn organization(environment: &EnvironmentId, now: Timestamp) -> Organ
 
 /// Runs a statement that no function of storage offers, because only a test would want it.
 pub(crate) async fn execute(db: &Db, sql: &'static str) {
+    execute_all(db, [sql]).await;
+}
+
+/// The same of several, in one transaction.
+pub(crate) async fn execute_all(db: &Db, all: impl IntoIterator<Item = &'static str>) {
     let mut transaction = db.write().await.unwrap();
-    on_db!(transaction.conn(), c => sqlx::query(sql).execute(c).await.map(drop)).unwrap();
+    for sql in all {
+        on_db!(transaction.conn(), c => sqlx::query(sql).execute(c).await.map(drop)).unwrap();
+    }
     transaction.commit().await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! A backup of the database, made and restored in place, as an operator does it with other tools.
 
-use crate::storage::{Db, testing::execute};
+use crate::storage::{Db, testing::execute_all};
 
 /// Every table, those first that others refer to.
 macro_rules! each_table {
@@ -48,14 +48,10 @@ macro_rules! fill {
 
 /// Makes a backup, instead of an earlier one.
 pub async fn back_up(db: &Db) {
-    for sql in each_table!(forget).into_iter().chain(each_table!(save)) {
-        execute(db, sql).await;
-    }
+    execute_all(db, each_table!(forget).into_iter().chain(each_table!(save))).await;
 }
 
-/// Restores it.
+/// Restores it, in one transaction: a server may be running on the database.
 pub async fn restore(db: &Db) {
-    for sql in each_table!(empty).into_iter().rev().chain(each_table!(fill)) {
-        execute(db, sql).await;
-    }
+    execute_all(db, each_table!(empty).into_iter().rev().chain(each_table!(fill))).await;
 }
