@@ -335,7 +335,21 @@ macro_rules! queue_changed {
     };
 }
 
-pub(super) use queue_changed;
+/// Revokes the keys of this condition. `$3` is now, and the reason is where it is said to be.
+macro_rules! revoke_all {
+    ($reason:literal, $condition:ident) => {
+        concat!(
+            "UPDATE api_keys
+             SET revoked_at = $3, revoked_reason = ",
+            $reason,
+            ", updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+             WHERE ",
+            $condition!()
+        )
+    };
+}
+
+pub(super) use {queue_changed, revoke_all};
 
 macro_rules! of_organization {
     () => {
@@ -352,13 +366,7 @@ pub async fn revoke_all_of_organization(
     reason: &str,
     now: Timestamp,
 ) -> Result<()> {
-    const REVOKE: &str = concat!(
-        "UPDATE api_keys
-         SET revoked_at = $3, revoked_reason = $4, updated_at = $3,
-             version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-         WHERE ",
-        of_organization!()
-    );
+    const REVOKE: &str = revoke_all!("$4", of_organization);
     let queue = queue_changed!(conn, (text of_organization));
     on_db!(conn.reborrow(), c => sqlx::query(queue)
         .bind(environment)

@@ -7,7 +7,7 @@ use shared::{
 
 use super::{
     Conn, JsonText, Page, PageRequest, Result,
-    api_keys::{ApiKey, Which, queue_changed, select_api_keys},
+    api_keys::{ApiKey, Which, queue_changed, revoke_all, select_api_keys},
     dialect::sql,
     outbox::unless_queued,
 };
@@ -63,13 +63,7 @@ pub async fn revoke_all_of_user(
     reason: &str,
     now: Timestamp,
 ) -> Result<()> {
-    const REVOKE: &str = concat!(
-        "UPDATE api_keys
-         SET revoked_at = $3, revoked_reason = $4, updated_at = $3,
-             version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-         WHERE ",
-        of_user!()
-    );
+    const REVOKE: &str = revoke_all!("$4", of_user);
     let queue = queue_changed!(conn, (text of_user));
     on_db!(conn.reborrow(), c => sqlx::query(queue).bind(environment).bind(user).bind(now).execute(c).await.map(drop))?;
     on_db!(conn, c => sqlx::query(REVOKE)
@@ -89,13 +83,7 @@ pub async fn revoke_all_of_membership(
     reason: &str,
     now: Timestamp,
 ) -> Result<()> {
-    const REVOKE: &str = concat!(
-        "UPDATE api_keys
-         SET revoked_at = $3, revoked_reason = $5, updated_at = $3,
-             version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-         WHERE ",
-        of_membership!()
-    );
+    const REVOKE: &str = revoke_all!("$5", of_membership);
     let queue = queue_changed!(conn, (text of_membership));
     on_db!(conn.reborrow(), c => sqlx::query(queue)
         .bind(environment)

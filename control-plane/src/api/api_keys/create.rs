@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use serde::Deserialize;
 use shared::{Rfc3339, id::OrganizationId, record::Owner};
 use utoipa::ToSchema;
@@ -11,11 +11,10 @@ use crate::{
         Error,
         access::WriteApiKeys,
         body::JsonBody,
-        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+        idempotency::{Answer, IdempotencyKey, Idempotent},
         path::InPath,
     },
     app::App,
-    storage::outbox::Kind,
 };
 
 /// A new key.
@@ -64,18 +63,7 @@ pub async fn create(
 ) -> Result<Answer, Error> {
     let terms = new::Fields::from(body).check()?;
     let owner = Owner::Organization { id: organization };
-    let mut transaction = app.db.write().await?;
-    let now = app.clock.now();
-    let claimed = match idempotency.claim(transaction.conn(), now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let made = new::make(&mut transaction, &caller, &owner, terms, now).await?;
-    let (id, version) = (made.row.id.clone(), made.row.version);
-    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
-    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
-    app.await_creation(&committed).await;
-    Ok(answer)
+    new::create(&app, &caller, &owner, terms, idempotency).await
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use serde::Serialize;
 use shared::{
     Rfc3339, Timestamp,
@@ -23,7 +24,9 @@ use crate::{
         Error,
         access::Caller,
         fields::{Checks, NAME_MAX_LENGTH, PERMISSIONS_MAX, without_repeats},
+        idempotency::{Answer, Claim, Idempotency},
     },
+    app::App,
     entropy::OsEntropy,
     storage::{
         Writer,
@@ -31,7 +34,9 @@ use crate::{
         environments,
         expiry_policies::{self, ExpiryPolicy},
         key_terms::Terms,
-        organizations, users,
+        organizations,
+        outbox::Kind,
+        users,
     },
 };
 
@@ -119,9 +124,31 @@ impl CreatedApiKey {
     }
 }
 
+/// Creates a key, unless this is a creation repeated, and answers with its text.
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    owner: &Owner,
+    terms: Terms,
+    idempotency: Idempotency,
+) -> Result<Answer, Error> {
+    let mut transaction = app.db.write().await?;
+    let now = app.clock.now();
+    let claimed = match idempotency.claim(transaction.conn(), now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
+    let made = make(&mut transaction, caller, owner, terms, now).await?;
+    let (id, version) = (made.row.id.clone(), made.row.version);
+    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
+    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
+    app.await_creation(&committed).await;
+    Ok(answer)
+}
+
 /// Makes a key, which is there once the transaction is committed, by [`App::commit_creation`](crate::app::App::commit_creation).
 /// Its organization and its permissions stay until then.
-pub async fn make(
+async fn make(
     transaction: &mut Writer,
     caller: &Caller,
     owner: &Owner,

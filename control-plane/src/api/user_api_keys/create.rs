@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use serde::Deserialize;
 use shared::{
     Rfc3339,
@@ -16,11 +16,10 @@ use crate::{
         access::WriteApiKeys,
         api_keys::new::{self, CreatedApiKey},
         body::JsonBody,
-        idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+        idempotency::{Answer, IdempotencyKey, Idempotent},
         path::{InPath, named},
     },
     app::App,
-    storage::outbox::Kind,
 };
 
 /// A new key of a user.
@@ -68,18 +67,7 @@ pub async fn create(
     let CreateUserApiKey { name, organization_id, permissions, expires_at, not_before, ip_allow_list, metadata } = body;
     let terms = new::Fields { name, permissions, expires_at, not_before, ip_allow_list, metadata }.check()?;
     let owner = Owner::User { id, organization_id: named::<OrganizationId>(&organization_id)? };
-    let mut transaction = app.db.write().await?;
-    let now = app.clock.now();
-    let claimed = match idempotency.claim(transaction.conn(), now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let made = new::make(&mut transaction, &caller, &owner, terms, now).await?;
-    let (id, version) = (made.row.id.clone(), made.row.version);
-    let answer = claimed.keep(transaction.conn(), StatusCode::CREATED, &CreatedApiKey::new(made, now)).await?;
-    let committed = app.commit_creation(transaction, Kind::ApiKey, id.as_str(), version).await?;
-    app.await_creation(&committed).await;
-    Ok(answer)
+    new::create(&app, &caller, &owner, terms, idempotency).await
 }
 
 #[cfg(test)]
