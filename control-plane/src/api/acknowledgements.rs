@@ -173,6 +173,48 @@ conformance! {
         assert!(app.edge.is_some() && key["id"].is_string());
     }
 
+    async fn what_changes_the_keys_of_users_waits_for_its_one_entry_and_is_repeated(db: Db) {
+        let world = World::new(db).await;
+        let Process { server, .. } = &Process::start(&world, PATIENCE).await;
+        server.permissions(&["a", "b"]).await;
+        server.role("editor", &["a", "b"]).await;
+        let organization = server.organization().await;
+        let user = server.user(json!({})).await;
+        let membership = server.membership(&organization, &user, Some("editor")).await;
+        server.user_api_key(&user, json!({"name": "k", "organization_id": organization, "permissions": ["a"]})).await;
+        let of_user = format!("/user_management/users/{user}");
+        let of_membership = format!("/user_management/organization_memberships/{membership}");
+        let again = json!({"user_id": user, "organization_id": organization});
+        for (method, path, body, success, repeated) in [
+            ("PUT", "/authorization/roles/editor/permissions", json!({"permissions": ["b"]}), 200, 200),
+            ("POST", "/authorization/roles/editor/permissions", json!({"slug": "a"}), 200, 200),
+            ("PUT", &format!("{of_membership}/deactivate"), json!({}), 200, 200),
+            ("PUT", &format!("{of_membership}/reactivate"), json!({}), 200, 200),
+            ("PUT", &of_membership, json!({"role_slug": "member"}), 200, 200),
+            ("DELETE", &of_membership, json!({}), 200, 404),
+            ("POST", "/user_management/organization_memberships", again, 201, 409),
+            ("DELETE", &of_user, json!({}), 200, 404),
+        ] {
+            let call = async || server.send(method, path, body.to_string().into()).await;
+            let entries = world.feed.entries().len();
+            world.feed.set_mood(Mood::Failing);
+            if success == 201 {
+                // Nobody has anything of a new membership, so nobody has to be told.
+                call().await.expect(success);
+            } else {
+                for _ in 0..2 {
+                    assert_eq!(call().await.error(503), "edge_propagation_pending", "{method} {path}");
+                }
+                world.feed.set_mood(Mood::Well);
+                repeat(call).await.expect(success);
+                assert!(world.feed.entries().len() <= entries + 1, "{method} {path}: one entry, or the one it has");
+            }
+            world.feed.set_mood(Mood::Failing);
+            assert_eq!(call().await.status, repeated, "{method} {path}: nobody waits for nothing");
+            world.feed.set_mood(Mood::Well);
+        }
+    }
+
     async fn a_permission_that_is_made_again_can_be_deleted_again(db: Db) {
         let world = World::new(db).await;
         let Process { server, .. } = &Process::start(&world, Duration::from_secs(30)).await;
