@@ -95,8 +95,8 @@ impl Membership {
 async fn read(mut conn: Conn<'_>, environment: &EnvironmentId, id: &MembershipId) -> Result<Membership, Error> {
     let row = storage::get(conn.reborrow(), environment, id).await?;
     let row = row.ok_or_else(|| not_found(id))?;
-    let user = users::get(conn, environment, &row.user_id).await?;
-    let user = user.ok_or_else(|| Error::Internal(anyhow::anyhow!("a membership's user is not there")))?;
+    // A user who was deleted between the two questions took the membership along.
+    let user = users::get(conn, environment, &row.user_id).await?.ok_or_else(|| not_found(id))?;
     Ok(Membership::new(row, user))
 }
 
