@@ -8,10 +8,10 @@ use super::Error;
 
 /// The longest name of a key or an organization.
 pub const NAME_MAX_LENGTH: usize = 255;
-/// The longest name of a permission.
-pub const PERMISSION_NAME_MAX_LENGTH: usize = 48;
+/// The longest name of a permission or a role.
+const PERMISSION_NAME_MAX_LENGTH: usize = 48;
 /// The longest description.
-pub const DESCRIPTION_MAX_LENGTH: usize = 150;
+const DESCRIPTION_MAX_LENGTH: usize = 150;
 /// The longest external id.
 pub const EXTERNAL_ID_MAX_LENGTH: usize = 128;
 /// The longest e-mail address, in bytes (RFC 5321, with erratum 1690 of RFC 3696).
@@ -61,6 +61,22 @@ impl Checks {
     pub fn slug(&mut self, field: &str, slug: &str) {
         let message = "must have 1 to 48 lowercase letters, digits, and `-_:.*`";
         self.require(permission::is_slug(slug), field, "invalid", message);
+    }
+
+    /// The slugs of permissions, not too many.
+    pub fn slugs(&mut self, field: &str, slugs: &[String], max: usize) {
+        self.require(slugs.len() <= max, field, "too_long", format!("must be at most {max}"));
+        for (at, slug) in slugs.iter().enumerate().take(max) {
+            self.slug(&format!("{field}.{at}"), slug);
+        }
+    }
+
+    /// What people read of a permission or a role.
+    pub fn described(&mut self, name: Option<&str>, description: Option<&str>) {
+        if let Some(name) = name {
+            self.text("name", name, PERMISSION_NAME_MAX_LENGTH);
+        }
+        self.at_most("description", description.unwrap_or_default(), DESCRIPTION_MAX_LENGTH);
     }
 
     /// What the product calls something.

@@ -24,7 +24,7 @@ use super::{changes::Subject, feed::FeedClient, feeder::Ahead};
 use crate::{
     app::App,
     storage::{
-        self, Conn, Writer, edge_sync,
+        self, Writer, edge_sync,
         feed::{self, ScopeChange},
         outbox::{self, Kind, Route},
     },
@@ -227,17 +227,18 @@ impl App {
     }
 
     /// The last change of a scope, if nobody was told yet that the edge has it: whoever repeats the call that made it takes up
-    /// the wait. Without an edge there is nothing to wait for.
+    /// the wait. Without an edge there is nothing to wait for. The transaction ends here: it would hold rows, and on SQLite the
+    /// file, while the caller waits.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn pending_scope(
         &self,
-        conn: Conn<'_>,
+        mut transaction: Writer,
         scope: &Scope<'_>,
         environment: &EnvironmentId,
     ) -> storage::Result<Option<Committed>> {
-        let pending = feed::unacknowledged_scope(conn, environment, scope).await?;
+        let pending = feed::unacknowledged_scope(transaction.conn(), environment, scope).await?;
         let pending = pending.filter(|_| self.edge.is_some());
         Ok(pending.map(|version| Committed { subject: Subject::Scope(scope.name()), version }))
     }

@@ -349,7 +349,16 @@ macro_rules! revoke_all {
     };
 }
 
-pub(super) use {queue_changed, revoke_all};
+/// The ids of keys whose users have a role of a list, which follows.
+macro_rules! ids_with_role {
+    () => {
+        "SELECT k.id FROM memberships m CROSS JOIN api_keys k
+         WHERE k.environment_id = $1 AND k.user_id = m.user_id AND k.organization_id = m.organization_id
+           AND m.role_id IN ("
+    };
+}
+
+pub(super) use {ids_with_role, queue_changed, revoke_all};
 
 macro_rules! of_organization {
     () => {
@@ -381,34 +390,40 @@ pub async fn revoke_all_of_organization(
         .execute(c).await.map(drop))
 }
 
+/// Those that have a permission, and those whose users have one of some roles, whose ids follow.
 macro_rules! having_permission {
     () => {
-        "environment_id = $1 AND revoked_at IS NULL AND replace(permissions, $2, '') <> permissions"
+        concat!(
+            "environment_id = $1 AND revoked_at IS NULL AND (replace(permissions, $2, '') <> permissions OR id IN (",
+            ids_with_role!()
+        )
     };
 }
 
-/// Takes a permission from every key that has it, and queues them for the store: the feed has an entry of the permission.
-/// Nobody gives it to a key meanwhile, because its row is gone. Slugs hold no quotes, so a quoted slug in the JSON is that
-/// slug whole.
+/// Takes a permission from every key that has it, and queues them for the store, with the keys of users whose roles had it:
+/// the feed has an entry of the permission. Nobody gives it to a key meanwhile, because its row is gone. Slugs hold no
+/// quotes, so a quoted slug in the JSON is that slug whole.
 pub async fn remove_permission(
     mut conn: Conn<'_>,
     environment: &EnvironmentId,
     slug: &str,
+    roles: &[RoleId],
     now: Timestamp,
 ) -> Result<()> {
-    const REMOVE: &str = concat!(
+    let quoted = format!("\"{slug}\"");
+    let queue = queue_changed!(conn, (text having_permission) (texts of "$4") ")))");
+    let remove = sql!(conn,
         "UPDATE api_keys
          SET permissions = replace(replace(replace(permissions, $2 || ',', ''), ',' || $2, ''), $2, ''),
-             updated_at = $3, version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-         WHERE ",
-        having_permission!()
-    );
-    let quoted = format!("\"{slug}\"");
-    for sql in [queue_changed!(conn, (text having_permission)), REMOVE] {
+             updated_at = CASE WHEN replace(permissions, $2, '') <> permissions THEN $3 ELSE updated_at END,
+             version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+         WHERE " (text having_permission) (texts of "$4") ")))");
+    for sql in [queue, remove] {
         on_db!(conn.reborrow(), c => sqlx::query(sql)
             .bind(environment)
             .bind(&quoted)
             .bind(now)
+            .bind(JsonText(roles))
             .execute(c).await.map(drop))?;
     }
     Ok(())

@@ -167,11 +167,8 @@ pub enum Of {
 macro_rules! list {
     ($whose:literal, $order:literal) => {
         concat!(
-            "SELECT m.*, o.name AS organization_name, r.slug AS role_slug
-             FROM memberships m
-             JOIN organizations o ON o.id = m.organization_id
-             JOIN roles r ON r.id = m.role_id
-             WHERE m.environment_id = $1 AND (CASE WHEN m.inactive THEN $2 ELSE $3 END) AND ",
+            select!(),
+            "WHERE m.environment_id = $1 AND (CASE WHEN m.inactive THEN $2 ELSE $3 END) AND ",
             $whose,
             " AND m.id ",
             $order,

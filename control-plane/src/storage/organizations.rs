@@ -11,7 +11,7 @@ use shared::{
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql};
+use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql, memberships, roles};
 
 /// A customer of the product.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -224,7 +224,7 @@ async fn unindex_domains(conn: Conn<'_>, id: &OrganizationId) -> Result<()> {
     on_db!(conn, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))
 }
 
-/// Deletes an organization, all but its row, and returns the generation that it is deleted with. `None` if there is none.
+/// Deletes an organization with its memberships and roles, all but its row, and returns the generation that it is deleted with. `None` if there is none.
 /// A generation follows the clock, so that it never goes back, not even after a backup was restored.
 pub async fn delete(
     mut transaction: Conn<'_>,
@@ -241,6 +241,10 @@ pub async fn delete(
         .bind(id)
         .bind(now)
         .fetch_optional(c).await)?;
-    unindex_domains(transaction, id).await?;
+    unindex_domains(transaction.reborrow(), id).await?;
+    if generation.is_some() {
+        memberships::delete_all_of_organization(transaction.reborrow(), id).await?;
+        roles::delete_all_of_organization(transaction, id).await?;
+    }
     Ok(generation)
 }

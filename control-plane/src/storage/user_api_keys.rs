@@ -7,7 +7,7 @@ use shared::{
 
 use super::{
     Conn, JsonText, Page, PageRequest, Result,
-    api_keys::{ApiKey, Which, queue_changed, revoke_all, select_api_keys},
+    api_keys::{ApiKey, Which, ids_with_role, queue_changed, revoke_all, select_api_keys},
     dialect::sql,
     outbox::unless_queued,
 };
@@ -98,15 +98,6 @@ pub async fn revoke_all_of_membership(
         .bind(organization)
         .bind(reason)
         .execute(c).await.map(drop))
-}
-
-/// The ids of keys whose users have a role of a list, which follows.
-macro_rules! ids_with_role {
-    () => {
-        "SELECT k.id FROM memberships m CROSS JOIN api_keys k
-         WHERE k.environment_id = $1 AND k.user_id = m.user_id AND k.organization_id = m.organization_id
-           AND m.role_id IN ("
-    };
 }
 
 macro_rules! next_version {

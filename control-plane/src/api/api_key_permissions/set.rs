@@ -1,5 +1,4 @@
 use axum::{Json, extract::State};
-use shared::error::{ApiError, FieldError};
 
 use super::ApiKeyPermissions;
 use crate::{
@@ -8,15 +7,14 @@ use crate::{
         access::WritePermissions,
         body::JsonBody,
         fields::{Checks, without_repeats},
+        permissions::require_known,
     },
     app::App,
     storage::{
-        JsonText, Writer,
+        JsonText,
         environments::{self, OfferedPermissions},
-        permissions,
     },
 };
-use shared::id::EnvironmentId;
 
 /// How many permissions a list may offer.
 const OFFERED_MAX: usize = 500;
@@ -37,17 +35,15 @@ pub async fn set(
     let mut checks = Checks::default();
     for (field, list) in [("organization", &organization), ("user", &user)] {
         let list = list.as_deref().unwrap_or_default();
-        checks.require(list.len() <= OFFERED_MAX, field, "too_long", format!("must be at most {OFFERED_MAX}"));
-        for (at, slug) in list.iter().enumerate().take(OFFERED_MAX) {
-            checks.slug(&format!("{field}.{at}"), slug);
-        }
+        checks.slugs(field, list, OFFERED_MAX);
     }
     checks.finish()?;
 
     let mut transaction = app.db.write().await?;
     let environment = &caller.environment;
     for (field, list) in [("organization", &organization), ("user", &user)] {
-        require_known(&mut transaction, environment, field, list.as_deref().unwrap_or_default()).await?;
+        let list = list.as_deref().unwrap_or_default();
+        require_known(&mut transaction, environment, list, |at| format!("{field}.{at}")).await?;
     }
     let offered = OfferedPermissions {
         organization_key_permissions: organization.map(JsonText),
@@ -56,22 +52,6 @@ pub async fn set(
     environments::set_offered(transaction.conn(), environment, &offered, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(Json(offered.into()))
-}
-
-async fn require_known(
-    transaction: &mut Writer,
-    environment: &EnvironmentId,
-    field: &str,
-    slugs: &[String],
-) -> Result<(), Error> {
-    let known = permissions::hold(transaction.conn(), environment, slugs).await?;
-    let unknown = slugs.iter().enumerate().filter(|(_, slug)| !known.contains(slug));
-    let errors: Vec<FieldError> = unknown
-        .map(|(at, slug)| {
-            FieldError::new(format!("{field}.{at}"), "not_found", format!("there is no permission `{slug}`"))
-        })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(errors).into()) }
 }
 
 #[cfg(test)]

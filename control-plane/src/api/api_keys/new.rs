@@ -84,11 +84,7 @@ pub fn check_name(checks: &mut Checks, name: &str) {
 /// The permissions of a key, each of them once.
 pub fn check_permissions(checks: &mut Checks, slugs: Vec<String>) -> Vec<String> {
     let slugs = without_repeats(slugs);
-    let few = slugs.len() <= PERMISSIONS_MAX;
-    checks.require(few, "permissions", "too_long", format!("must be at most {PERMISSIONS_MAX}"));
-    for (at, slug) in slugs.iter().enumerate().take(PERMISSIONS_MAX) {
-        checks.slug(&format!("permissions.{at}"), slug);
-    }
+    checks.slugs("permissions", &slugs, PERMISSIONS_MAX);
     slugs
 }
 

@@ -1,11 +1,10 @@
 use axum::{Json, extract::State};
 use shared::id::MembershipId;
 
-use super::{Membership, Wanted, change, not_found, read};
+use super::{Membership, set_inactive};
 use crate::{
     api::{EdgePending, Error, access::WriteUsers, path::InPath},
     app::App,
-    storage::{memberships, roles},
 };
 
 /// Deactivate a membership: its keys are refused until it is active again.
@@ -19,12 +18,7 @@ pub async fn deactivate(
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<MembershipId>,
 ) -> Result<Json<Membership>, Error> {
-    let environment = &caller.environment;
-    let mut transaction = app.db.write().await?;
-    let before = memberships::lock(transaction.conn(), environment, &id).await?.ok_or_else(|| not_found(&id))?;
-    let role = roles::hold(transaction.conn(), &before.role_id).await?.ok_or_else(|| not_found(&id))?;
-    change(&app, transaction, &before, Wanted { role: &role, inactive: true }, app.clock.now()).await?;
-    read(app.db.read().await?.conn(), environment, &id).await.map(Json)
+    set_inactive(&app, &caller.environment, &id, true).await.map(Json)
 }
 
 #[cfg(test)]

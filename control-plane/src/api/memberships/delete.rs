@@ -36,8 +36,7 @@ pub async fn delete(
             app.commit_scope(transaction, &scope, environment, generation, Effect::Revoke).await?
         }
         None => {
-            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-            drop(transaction);
+            let pending = app.pending_scope(transaction, &scope, environment).await?;
             pending.ok_or_else(|| not_found(&id))?
         }
     };

@@ -172,7 +172,7 @@ async fn apply(
 /// is taken up.
 async fn finish(
     app: &App,
-    mut transaction: db::Writer,
+    transaction: db::Writer,
     membership: &storage::Membership,
     applied: Option<(Version, Effect)>,
 ) -> Result<(), Error> {
@@ -181,11 +181,7 @@ async fn finish(
         Some((generation, effect)) => {
             Some(app.commit_scope(transaction, &scope, environment, generation, effect).await?)
         }
-        None => {
-            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-            drop(transaction);
-            pending
-        }
+        None => app.pending_scope(transaction, &scope, environment).await?,
     };
     if let Some(committed) = committed {
         app.acknowledge(&committed).await?;
@@ -203,4 +199,18 @@ async fn change(
 ) -> Result<(), Error> {
     let applied = apply(&mut transaction, before, wanted, now).await?;
     finish(app, transaction, before, applied).await
+}
+
+/// Makes a membership inactive, or active with the role that it has.
+async fn set_inactive(
+    app: &App,
+    environment: &EnvironmentId,
+    id: &MembershipId,
+    inactive: bool,
+) -> Result<Membership, Error> {
+    let mut transaction = app.db.write().await?;
+    let before = storage::lock(transaction.conn(), environment, id).await?.ok_or_else(|| not_found(id))?;
+    let role = db::roles::hold(transaction.conn(), &before.role_id).await?.ok_or_else(|| not_found(id))?;
+    change(app, transaction, &before, Wanted { role: &role, inactive }, app.clock.now()).await?;
+    read(app.db.read().await?.conn(), environment, id).await
 }

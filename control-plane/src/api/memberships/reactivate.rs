@@ -1,11 +1,10 @@
 use axum::{Json, extract::State};
 use shared::id::MembershipId;
 
-use super::{Membership, Wanted, change, not_found, read};
+use super::{Membership, set_inactive};
 use crate::{
     api::{EdgePending, Error, access::WriteUsers, path::InPath},
     app::App,
-    storage::{memberships, roles},
 };
 
 /// Reactivate a membership, with the role that it had.
@@ -19,10 +18,5 @@ pub async fn reactivate(
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<MembershipId>,
 ) -> Result<Json<Membership>, Error> {
-    let environment = &caller.environment;
-    let mut transaction = app.db.write().await?;
-    let before = memberships::lock(transaction.conn(), environment, &id).await?.ok_or_else(|| not_found(&id))?;
-    let role = roles::hold(transaction.conn(), &before.role_id).await?.ok_or_else(|| not_found(&id))?;
-    change(&app, transaction, &before, Wanted { role: &role, inactive: false }, app.clock.now()).await?;
-    read(app.db.read().await?.conn(), environment, &id).await.map(Json)
+    set_inactive(&app, &caller.environment, &id, false).await.map(Json)
 }

@@ -7,7 +7,7 @@ use shared::{
 use crate::{
     api::{EdgePending, Error, access::WriteOrganizations, path::InPath},
     app::App,
-    storage::{api_keys, memberships, organizations, roles},
+    storage::{api_keys, organizations},
 };
 
 /// Delete an organization with its roles and memberships, and revoke every key of it for ever.
@@ -29,13 +29,10 @@ pub async fn delete(
         Some(generation) => {
             let reason = "organization_deleted";
             api_keys::revoke_all_of_organization(transaction.conn(), environment, &id, reason, now).await?;
-            memberships::delete_all_of_organization(transaction.conn(), &id).await?;
-            roles::delete_all_of_organization(transaction.conn(), &id).await?;
             app.commit_scope(transaction, &scope, environment, generation, Effect::Revoke).await?
         }
         None => {
-            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-            drop(transaction);
+            let pending = app.pending_scope(transaction, &scope, environment).await?;
             pending.ok_or_else(|| Error::not_found("Organization", id.as_str()))?
         }
     };

@@ -9,7 +9,7 @@ use crate::{
         Error,
         access::WritePermissions,
         body::JsonBody,
-        fields::{Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH},
+        fields::Checks,
         idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
     },
     app::App,
@@ -52,8 +52,7 @@ pub async fn create(
     let resource_type_slug = body.resource_type_slug.unwrap_or_else(|| "organization".to_owned());
     let mut checks = Checks::default();
     checks.slug("slug", &body.slug);
-    checks.text("name", &body.name, PERMISSION_NAME_MAX_LENGTH);
-    checks.at_most("description", body.description.as_deref().unwrap_or_default(), DESCRIPTION_MAX_LENGTH);
+    checks.described(Some(&body.name), body.description.as_deref());
     checks.slug("resource_type_slug", &resource_type_slug);
     checks.finish()?;
 

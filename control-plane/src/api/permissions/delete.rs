@@ -8,7 +8,7 @@ use crate::{
         path::{InPath, PermissionSlug},
     },
     app::App,
-    storage::{api_keys, environments, permissions, roles, user_api_keys},
+    storage::{api_keys, environments, permissions, roles},
 };
 
 /// Delete a permission, and take it from every role and every key that has it.
@@ -30,13 +30,11 @@ pub async fn delete(
         Some(generation) => {
             environments::remove_permission(transaction.conn(), environment, &slug).await?;
             let roles = roles::remove_permission(transaction.conn(), environment, &slug, now).await?;
-            user_api_keys::touch_all_of_roles(transaction.conn(), environment, &roles, now).await?;
-            api_keys::remove_permission(transaction.conn(), environment, &slug, now).await?;
+            api_keys::remove_permission(transaction.conn(), environment, &slug, &roles, now).await?;
             app.commit_scope(transaction, &scope, environment, generation, Effect::Revoke).await?
         }
         None => {
-            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-            drop(transaction);
+            let pending = app.pending_scope(transaction, &scope, environment).await?;
             pending.ok_or_else(|| Error::not_found("Permission", &slug))?
         }
     };

@@ -7,10 +7,30 @@ pub mod list;
 pub mod update;
 
 use serde::Serialize;
-use shared::{Rfc3339, id::PermissionId};
+use shared::{
+    Rfc3339,
+    id::{EnvironmentId, PermissionId},
+};
 use utoipa::ToSchema;
 
-use crate::storage::permissions as storage;
+use super::{Error, fields::Checks};
+use crate::storage::{Writer, permissions as storage};
+
+/// Each of these slugs must be that of a permission of the environment, and stays so until the transaction ends.
+pub async fn require_known(
+    transaction: &mut Writer,
+    environment: &EnvironmentId,
+    slugs: &[String],
+    field: impl Fn(usize) -> String,
+) -> Result<(), Error> {
+    let known = storage::hold(transaction.conn(), environment, slugs).await?;
+    let mut checks = Checks::default();
+    for (at, slug) in slugs.iter().enumerate() {
+        let message = format!("there is no permission `{slug}`");
+        checks.require(known.contains(slug), &field(at), "not_found", message);
+    }
+    checks.finish()
+}
 
 /// A permission, as answers show it.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,7 +8,7 @@ use crate::{
         Error,
         access::WritePermissions,
         body::{JsonBody, or_null},
-        fields::{Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH},
+        fields::Checks,
         path::{InPath, PermissionSlug},
     },
     app::App,
@@ -41,10 +41,7 @@ pub async fn update(
 ) -> Result<Json<Permission>, Error> {
     let description = body.description.as_ref().map(Option::as_deref);
     let mut checks = Checks::default();
-    if let Some(name) = &body.name {
-        checks.text("name", name, PERMISSION_NAME_MAX_LENGTH);
-    }
-    checks.at_most("description", description.flatten().unwrap_or_default(), DESCRIPTION_MAX_LENGTH);
+    checks.described(body.name.as_deref(), description.flatten());
     checks.finish()?;
 
     let mut transaction = app.db.write().await?;

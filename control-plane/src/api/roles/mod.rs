@@ -20,10 +20,9 @@ use utoipa::ToSchema;
 use super::{
     Error,
     body::or_null,
-    fields::{
-        Checks, DESCRIPTION_MAX_LENGTH, PERMISSION_NAME_MAX_LENGTH, ROLE_PERMISSIONS_MAX, ROLES_MAX, without_repeats,
-    },
+    fields::{Checks, ROLE_PERMISSIONS_MAX, ROLES_MAX, without_repeats},
     idempotency::{Answer, Claim, Idempotency},
+    permissions::require_known,
 };
 use crate::{
     app::App,
@@ -159,8 +158,7 @@ async fn create(
     let resource_type_slug = new.resource_type_slug.unwrap_or_else(|| "organization".to_owned());
     let mut checks = Checks::default();
     checks.slug("slug", &new.slug);
-    checks.text("name", &new.name, PERMISSION_NAME_MAX_LENGTH);
-    checks.at_most("description", new.description.as_deref().unwrap_or_default(), DESCRIPTION_MAX_LENGTH);
+    checks.described(Some(&new.name), new.description.as_deref());
     checks.slug("resource_type_slug", &resource_type_slug);
     checks.finish()?;
 
@@ -220,10 +218,7 @@ async fn describe(
 ) -> Result<Role, Error> {
     let description = body.description.as_ref().map(Option::as_deref);
     let mut checks = Checks::default();
-    if let Some(name) = &body.name {
-        checks.text("name", name, PERMISSION_NAME_MAX_LENGTH);
-    }
-    checks.at_most("description", description.flatten().unwrap_or_default(), DESCRIPTION_MAX_LENGTH);
+    checks.described(body.name.as_deref(), description.flatten());
     checks.finish()?;
 
     let mut transaction = app.db.write().await?;
@@ -268,11 +263,7 @@ impl SetRolePermissions {
     fn change(self) -> Result<Change, Error> {
         let slugs = without_repeats(self.permissions);
         let mut checks = Checks::default();
-        let few = slugs.len() <= ROLE_PERMISSIONS_MAX;
-        checks.require(few, "permissions", "too_long", format!("must be at most {ROLE_PERMISSIONS_MAX}"));
-        for (at, slug) in slugs.iter().enumerate().take(ROLE_PERMISSIONS_MAX) {
-            checks.slug(&format!("permissions.{at}"), slug);
-        }
+        checks.slugs("permissions", &slugs, ROLE_PERMISSIONS_MAX);
         checks.finish()?;
         Ok(Change::Set(slugs))
     }
@@ -301,7 +292,7 @@ async fn change_permissions(
         return Err(not_found(slug));
     }
     // Permissions before roles, as whoever deletes a permission locks them.
-    require_known(&mut transaction, environment, &change).await?;
+    require_named(&mut transaction, environment, &change).await?;
     let role = storage::lock(transaction.conn(), environment, of, slug).await?.ok_or_else(|| not_found(slug))?;
     let wanted = change.applied_to(&role.permissions.0);
     if wanted.len() > ROLE_PERMISSIONS_MAX {
@@ -310,9 +301,7 @@ async fn change_permissions(
     }
     let scope = Scope::Role(&role.id);
     if role.permissions.0 == wanted {
-        let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-        drop(transaction);
-        if let Some(pending) = pending {
+        if let Some(pending) = app.pending_scope(transaction, &scope, environment).await? {
             app.acknowledge(&pending).await?;
         }
         return Ok(role.into());
@@ -326,20 +315,16 @@ async fn change_permissions(
     Ok(after.into())
 }
 
-async fn require_known(transaction: &mut Writer, environment: &EnvironmentId, change: &Change) -> Result<(), Error> {
+async fn require_named(transaction: &mut Writer, environment: &EnvironmentId, change: &Change) -> Result<(), Error> {
     let named = change.named();
     if let Change::Remove(slug) = change
         && permissions::get(transaction.conn(), environment, slug).await?.is_none()
     {
         return Err(Error::not_found("Permission", slug));
     }
-    let known = permissions::hold(transaction.conn(), environment, named).await?;
-    let mut checks = Checks::default();
-    for (at, slug) in named.iter().enumerate() {
-        let field = if let Change::Set(_) = change { format!("permissions.{at}") } else { "slug".to_owned() };
-        checks.require(known.contains(slug), &field, "not_found", format!("there is no permission `{slug}`"));
-    }
-    checks.finish()
+    let is_set = matches!(change, Change::Set(_));
+    let field = |at| if is_set { format!("permissions.{at}") } else { "slug".to_owned() };
+    require_known(transaction, environment, named, field).await
 }
 
 /// The role of this slug that a user of the organization can have.

@@ -34,8 +34,7 @@ pub async fn delete(
             app.commit_scope(transaction, &scope, environment, Version::first(now), Effect::Revoke).await?
         }
         None => {
-            let pending = app.pending_scope(transaction.conn(), &scope, environment).await?;
-            drop(transaction);
+            let pending = app.pending_scope(transaction, &scope, environment).await?;
             pending.ok_or_else(|| Error::not_found("User", id.as_str()))?
         }
     };

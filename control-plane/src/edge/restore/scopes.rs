@@ -97,8 +97,6 @@ async fn delete_organization(db: &Db, clock: &Clock, id: &OrganizationId, genera
     add_scope(transaction.conn(), &Scope::Organization(id), &environment, reached, Effect::Revoke, now).await?;
     let reason = "organization_deleted";
     api_keys::revoke_all_of_organization(transaction.conn(), &environment, id, reason, now).await?;
-    memberships::delete_all_of_organization(transaction.conn(), id).await?;
-    roles::delete_all_of_organization(transaction.conn(), id).await?;
     transaction.commit().await?;
     Ok(1)
 }
@@ -186,8 +184,7 @@ async fn delete_permissions(
         storage::environments::remove_permission(transaction.conn(), environment, slug).await?;
         // A role or a record that was just taken over may hold one that was made and deleted since the backup.
         let roles = roles::remove_permission(transaction.conn(), environment, slug, now).await?;
-        user_api_keys::touch_all_of_roles(transaction.conn(), environment, &roles, now).await?;
-        api_keys::remove_permission(transaction.conn(), environment, slug, now).await?;
+        api_keys::remove_permission(transaction.conn(), environment, slug, &roles, now).await?;
     }
     transaction.commit().await?;
     Ok(deleted)

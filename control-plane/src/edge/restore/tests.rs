@@ -67,7 +67,7 @@ async fn delete_permission(world: &World, slug: &str) {
     add_scope(transaction.conn(), &Scope::Permission(environment, slug), environment, generation, Effect::Revoke, now)
         .await
         .unwrap();
-    api_keys::remove_permission(transaction.conn(), environment, slug, now).await.unwrap();
+    api_keys::remove_permission(transaction.conn(), environment, slug, &[], now).await.unwrap();
     transaction.commit().await.unwrap();
 }
 

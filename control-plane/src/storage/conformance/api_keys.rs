@@ -137,7 +137,7 @@ conformance! {
         change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
 
         change!(db, outbox::clear, 99);
-        change!(db, api_keys::remove_permission, &tenant.environment, "a", EARLIER);
+        change!(db, api_keys::remove_permission, &tenant.environment, "a", &[], EARLIER);
         let queued = queued(&db).await;
         assert_eq!(queued.len(), 5);
         assert!(queued.iter().all(|(_, version)| *version == START.as_millis() + 1), "{queued:?}");

@@ -45,7 +45,13 @@ const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
     ),
     (
         "api_keys::remove_permission",
-        &["reads all of api_keys", "reads all of api_keys with (environment_id=?)", "sorts"],
+        &[
+            "reads all of api_keys",
+            "reads all of api_keys with (environment_id=?)",
+            "reads all of memberships with (role_id=?)",
+            "reads all of api_keys with (environment_id=? AND user_id=?)",
+            "sorts",
+        ],
         "once for each permission that somebody deletes, and within one environment",
     ),
     (
