@@ -57,6 +57,14 @@ pub fn peak_memory_of(process: u32) -> Option<u64> {
     }
 }
 
+/// How much of the memory that a process has in use is of its files, its program first of all, in bytes. Where the system
+/// does not tell: nothing.
+#[must_use]
+pub fn file_memory_of(process: u32) -> u64 {
+    let kilobytes = if cfg!(target_os = "linux") { in_status("RssFile:", process) } else { None };
+    1024 * kilobytes.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or_default()
+}
+
 /// A number that Linux tells of a process.
 fn in_status(name: &str, process: u32) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;

@@ -133,6 +133,20 @@ fn heads_have_bounds() {
     assert_eq!(ask(&format!("/health?{}", "x".repeat(60_000)), ""), "414");
 }
 
+/// The control plane takes in all of a body that it refuses, for clients that read nothing while they send. The Worker
+/// refuses what is declared too long, and leaves the rest to what it runs on.
+#[test]
+fn a_body_that_is_too_long_is_refused() {
+    let Some(stack) = Stack::start(Database::sqlite()) else { return };
+    let caller = stack.caller();
+    caller.edge.until_valid(&caller.edge.create_lone_key());
+    let path = "/api_keys/validations";
+    assert_eq!(caller.control_plane.send("POST", path, Some(&[b'x'; 3_000_000])).error(413), "payload_too_large");
+    let authorization = format!("authorization: Bearer {}", caller.tenant.management_key);
+    let declared = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{authorization}\r\ncontent-length: 3000000\r\n\r\n");
+    assert_eq!(head(&stack.edge.url, &declared), "413");
+}
+
 /// What a client does that heard nothing of its first request, through the Worker, and after a restart.
 #[test]
 fn a_creation_is_repeated_through_the_worker() {

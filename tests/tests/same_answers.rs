@@ -282,7 +282,8 @@ fn every_mistake_in_a_body_is_worded_alike() {
         (br#"{"value": "x", "permissions": "("}"#, 422),
         (br#"{"value": "x", "permissions": ["a"]}"#, 422),
         (&[b' '; 16 * 1024 + 1], 413),
-        (&[b'x'; 3_000_000], 413),
+        // No longer: a server may close the connection on a client that goes on sending what it has refused.
+        (&[b'x'; 60_000], 413),
     ];
     for (body, status) in bodies {
         let answer = ask_both(&caller, body);
