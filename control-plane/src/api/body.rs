@@ -29,7 +29,7 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     }
 }
 
-/// A JSON body that may be left out altogether, which is the same as `{}`.
+/// A JSON body that may be null or left out altogether, which is the same as `{}`.
 #[derive(Debug)]
 pub struct OptionalJsonBody<T>(pub T);
 
@@ -38,8 +38,8 @@ impl<T: DeserializeOwned> FromRequest<App> for OptionalJsonBody<T> {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
         let body = read(request, LIMIT).await?;
-        let body = if body.is_empty() { b"{}" } else { body.as_ref() };
-        Ok(Self(json::parse(body)?))
+        let is_left_out = body.is_empty() || body.trim_ascii() == b"null";
+        Ok(Self(json::parse(if is_left_out { b"{}" } else { &body })?))
     }
 }
 

@@ -123,6 +123,12 @@ impl Operation {
         Some(serde_json::to_value(schema).unwrap())
     }
 
+    /// Whether its body may be null, which then is as good as none.
+    fn may_have_null(&self) -> bool {
+        let options = &self.description["requestBody"]["content"]["application/json"]["schema"]["oneOf"];
+        options.as_array().is_some_and(|options| options.contains(&json!({"type": "null"})))
+    }
+
     /// A body that it would accept, with one field set to each value that is of none of the field's types.
     fn bodies_with_a_wrong_type(&self) -> Vec<Value> {
         let Some(schema) = self.body_schema() else { return vec![] };
@@ -279,7 +285,8 @@ conformance! {
         let world = World::new(db).await;
         for operation in operations().iter().filter(|operation| operation.body_schema().is_some()) {
             let path = operation.path_in(&world);
-            for (what, body) in bad_bodies() {
+            let bodies = bad_bodies().into_iter().filter(|(what, _)| *what != "null" || !operation.may_have_null());
+            for (what, body) in bodies {
                 let what = format!("{} {path} with {what}", operation.method);
                 assert_refused(&world.server.send(&operation.method, &path, Body::from(body)).await, &what);
                 world.assert_nothing_changed(&what).await;

@@ -76,7 +76,7 @@ mod tests {
             let expired = server.send("POST", &path, axum::body::Body::empty()).await.expect(200);
             assert_eq!(expired["expires_at"], START.plus_millis(2000).to_string());
             assert_eq!(server.validate(value).await["code"], "expired");
-            for body in [json!({}), json!({"expires_at": null}), json!({"expires_at": "2099-01-01T00:00:00Z"})] {
+            for body in [json!({}), json!(null), json!({"expires_at": null}), json!({"expires_at": "2099-01-01T00:00:00Z"})] {
                 assert_eq!(server.post(&path, body).await.error(409), "api_key_already_expired");
             }
             assert_eq!(server.get(&format!("/api_keys/{}", id_of(&key))).await.expect(200), expired);
