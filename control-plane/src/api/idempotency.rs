@@ -79,10 +79,10 @@ pub struct Idempotency {
     name: Option<Name>,
 }
 
-/// What the caller, or we, call a request and its repetitions.
+/// What a request and its repetitions have in common.
 enum Name {
     Given(String),
-    Implied(String),
+    Itself,
 }
 
 /// What there is to do.
@@ -125,9 +125,9 @@ impl Idempotency {
         Ok(Self { caller, request: request.finalize().into(), name })
     }
 
-    /// The same, named so if the caller gave it no name.
-    pub fn or_implied(self, name: &str) -> Self {
-        Self { name: self.name.or_else(|| Some(Name::Implied(name.to_owned()))), ..self }
+    /// The same, named by itself if the caller gave it no name: whatever request is equal repeats it.
+    pub fn or_itself(self) -> Self {
+        Self { name: self.name.or(Some(Name::Itself)), ..self }
     }
 
     /// Whether the caller gave it a name.
@@ -163,11 +163,12 @@ impl Idempotency {
 
     fn derive(&self, label: &str, name: &Name, more: &[u8], bytes: &mut [u8]) -> Result<(), Error> {
         let (kind, name) = match name {
-            Name::Given(name) => (" given ", name),
-            Name::Implied(name) => (" implied ", name),
+            Name::Given(name) => (" given ", name.as_bytes()),
+            Name::Itself => (" itself ", self.request.as_slice()),
         };
-        // No label holds the name of a kind, and no name a zero byte, so no two lists of parts are the same bytes.
-        let parts = [label.as_bytes(), kind.as_bytes(), name.as_bytes(), &[0], more];
+        // No label holds the name of a kind, no given name a zero byte, and all requests are equally long, so no two lists of
+        // parts are the same bytes.
+        let parts = [label.as_bytes(), kind.as_bytes(), name, &[0], more];
         let derived = self.caller.expand_multi_info(&parts, bytes);
         derived.map_err(|error| Error::Internal(anyhow::anyhow!("a key cannot be derived: {error}")))
     }

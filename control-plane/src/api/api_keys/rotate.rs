@@ -76,7 +76,7 @@ pub async fn rotate(
     let mut transaction = app.db.write().await?;
     let now = app.clock.now();
     let is_named = idempotency.is_named();
-    let claimed = match idempotency.or_implied(&format!("rotate {id}")).claim(transaction.conn(), now).await? {
+    let claimed = match idempotency.or_itself().claim(transaction.conn(), now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => {
             let old = api_keys::get(transaction.conn(), &caller.environment, &id).await?;
@@ -266,8 +266,10 @@ mod tests {
             let other = server.post_with("Idempotency-Key", "x", &rotate, &json!({"overlap_seconds": 1})).await.1;
             assert_eq!(other.error(422), "idempotency_key_reused");
             for (name, value) in [("Idempotency-Key", "y"), ("X-Nothing", "x")] {
-                let again = server.post_with(name, value, &rotate, &body).await.1;
-                assert_eq!(again.error(409), "api_key_already_rotated");
+                for body in [&body, &json!({"overlap_seconds": 1})] {
+                    let again = server.post_with(name, value, &rotate, body).await.1;
+                    assert_eq!(again.error(409), "api_key_already_rotated");
+                }
             }
             let keys = format!("/organizations/{}/api_keys", key["owner"]["id"].as_str().unwrap());
             assert_eq!(ids_of(&server.get(&keys).await.expect(200)).len(), 2);

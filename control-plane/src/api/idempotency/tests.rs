@@ -217,7 +217,7 @@ fn an_answer_is_opened_by_its_own_caller_in_its_own_place() {
     assert_eq!((opened.status, opened.body.expose_secret()), (StatusCode::CREATED, "{}"));
     assert!(place("mk_b", given()).open(&sealed).is_none());
     assert!(place("mk_a", Name::Given("kez".to_owned())).open(&sealed).is_none());
-    assert!(place("mk_a", Name::Implied("key".to_owned())).open(&sealed).is_none());
+    assert!(place("mk_a", Name::Itself).open(&sealed).is_none());
     *sealed.last_mut().unwrap() ^= 1;
     assert!(place("mk_a", given()).open(&sealed).is_none());
     assert!(place("mk_a", given()).open(b"short").is_none());
@@ -230,7 +230,7 @@ fn each_caller_and_each_name_has_a_key_of_its_own() {
         place("mk_a", Name::Given("key".to_owned())),
         place("mk_b", Name::Given("key".to_owned())),
         place("mk_a", Name::Given("kez".to_owned())),
-        place("mk_a", Name::Implied("key".to_owned())),
+        place("mk_a", Name::Itself),
     ];
     let nonce = XNonce::from([9; NONCE_LENGTH]);
     let encrypted = places.map(|place| place.cipher.encrypt(&nonce, [0; 32].as_slice()).unwrap());
@@ -238,11 +238,11 @@ fn each_caller_and_each_name_has_a_key_of_its_own() {
 }
 
 #[test]
-fn what_is_implied_counts_where_nothing_is_given() {
-    let name_of = |idempotency: Idempotency| match idempotency.or_implied("implied").name {
-        Some(Name::Given(name) | Name::Implied(name)) => name,
-        None => panic!("no name"),
-    };
-    assert_eq!(name_of(idempotency("mk", None)), "implied");
-    assert_eq!(name_of(idempotency("mk", Some(Name::Given("given".to_owned())))), "given");
+fn a_request_is_named_by_itself_where_no_name_is_given() {
+    let given = |name: &str| Some(Name::Given(name.to_owned()));
+    assert!(matches!(idempotency("mk", None).or_itself().name, Some(Name::Itself)));
+    assert!(matches!(idempotency("mk", given("given")).or_itself().name, Some(Name::Given(_))));
+    let other = Idempotency { request: [8; 32], ..idempotency("mk", None) };
+    let of_other = other.place(&Name::Itself).unwrap_or_else(|_| panic!("no place"));
+    assert_ne!(of_other.id, place("mk", Name::Itself).id);
 }
