@@ -167,9 +167,38 @@ fn python_without_an_edge() {
 #[test]
 fn rust() {
     Library { name: "workos for Rust", sends_idempotency_keys: false, lacks: &[] }.run(|url, key| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(rust::run(url, key)).unwrap();
+        run_rust(rust::run(url, key));
     });
+}
+
+fn run_rust(program: impl Future<Output = Result<(), workos::Error>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(program).unwrap();
+}
+
+/// What a key may not do, and what comes too often, arrives as the library's own error for it.
+#[test]
+fn refusals_arrive_as_such() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database).set("requests_per_second_of_key", "1");
+    let server = latchkey.serve();
+    // Each library has a tenant of its own, which has not asked for anything yet.
+    let keys = || {
+        let tenant = latchkey.create_tenant();
+        let (_, reading_key) = latchkey.create_management_key(&tenant.environment, &["organizations:read"]);
+        [server.url.clone(), tenant.management_key, reading_key]
+    };
+    if let Some(programs) = parts::node_programs() {
+        for version in ["8", "11"] {
+            let node = &mut Command::new(programs.join("node"));
+            run_to_its_end("node.mjs", node.arg(script("node.mjs")).arg(version).args(keys()));
+        }
+    }
+    if let Some(python) = parts::python() {
+        run_to_its_end("python.py", Command::new(python).arg(script("python.py")).args(keys()));
+    }
+    let [url, key, reading_key] = keys();
+    run_rust(rust::refusals(&url, &key, &reading_key));
 }
 
 /// The endpoints of `docs/WORKOS-COMPATIBILITY.md`, and whether it says that they are served.

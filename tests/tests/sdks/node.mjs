@@ -2,11 +2,12 @@
 //
 //     node tests/tests/sdks/node.mjs 11 http://127.0.0.1:8788 mk_…
 //
-// The first argument is the major version of the client, 8 or 11, of which package.json names one release each.
+// The first argument is the major version of the client, 8 or 11, of which package.json names one release each. With another
+// key, which may only read, the program shows how refusals arrive, and expects that there may be one request a second.
 
 import assert from "node:assert/strict";
 
-const [version, baseUrl, managementKey] = process.argv.slice(2);
+const [version, baseUrl, managementKey, readingKey] = process.argv.slice(2);
 const sdk = await import(`workos-node-${version}`);
 const { hostname, port, protocol } = new URL(baseUrl);
 const where = { apiHostname: hostname, port: Number(port), https: protocol === "https:" };
@@ -296,9 +297,17 @@ async function userKeys() {
   assert.equal((await keys.validate(value)).apiKey, null, "refused at the next call");
 }
 
-const parts = [lists, organizations, permissions, organizationKeys, idempotency, roles, users, memberships];
+async function refusals() {
+  // Neither has a class for it.
+  const forbidden = connect(readingKey).organizations.createOrganization({ name: "Acme" });
+  await fails("GenericServerException", forbidden, { status: 403 });
+  const many = Promise.all(Array.from({ length: 60 }, () => workos.organizations.listOrganizations()));
+  await fails("RateLimitExceededException", many, { status: 429, retryAfter: 1 });
+}
+
+const parts = readingKey ? [refusals] : [lists, organizations, permissions, organizationKeys, idempotency, roles, users, memberships];
 // Version 8 knows no keys of users.
-if (!isOld) parts.push(userKeys);
+if (!isOld && !readingKey) parts.push(userKeys);
 for (const part of parts) {
   await part();
   console.log(`${part.name}: as expected`);

@@ -1,6 +1,8 @@
 """What a product does with WorkOS's client for Python, here against Latchkey. `cargo xtask test` runs it; by hand:
 
     python tests/tests/sdks/python.py http://127.0.0.1:8788 mk_…
+
+With another key, which may only read, the program shows how refusals arrive, and expects that there may be one request a second.
 """
 
 import sys
@@ -11,7 +13,7 @@ import workos
 from workos.organization_membership import RoleSingle
 from workos.organizations.models import OrganizationDomainData
 
-base_url, management_key = sys.argv[1:]
+base_url, management_key, *reading_key = sys.argv[1:]
 client = workos.WorkOSClient(api_key=management_key, base_url=base_url)
 stranger = workos.WorkOSClient(api_key="mk_wrong", base_url=base_url)
 
@@ -301,6 +303,19 @@ def user_keys():
     assert validate(created.value) is None, "refused at the next call"
 
 
-for part in [lists, organizations, permissions, organization_keys, idempotency, roles, users, memberships, user_keys]:
+def refusals():
+    reader = workos.WorkOSClient(api_key=reading_key[0], base_url=base_url)
+    with fails(workos.AuthorizationError, "forbidden"):
+        reader.organizations.create_organization(name="Acme")
+    hasty = workos.WorkOSClient(api_key=management_key, base_url=base_url, max_retries=0)
+    with fails(workos.RateLimitExceededError, "rate_limited"):
+        for _ in range(60):
+            hasty.organizations.list_organizations()
+    # Who waits for as long as the answer says is let in.
+    assert client.organizations.list_organizations().data == []
+
+
+everything = [lists, organizations, permissions, organization_keys, idempotency, roles, users, memberships, user_keys]
+for part in [refusals] if reading_key else everything:
     part()
     print(f"{part.__name__}: as expected")

@@ -35,6 +35,24 @@ pub async fn run(base_url: &str, management_key: &str) -> Result<(), Error> {
     members::user_keys(&client).await
 }
 
+/// How refusals arrive, of a server that allows one request a second; the other key may only read.
+pub async fn refusals(base_url: &str, management_key: &str, reading_key: &str) -> Result<(), Error> {
+    let connect = |key: &str| Client::builder().api_key(key).base_url(base_url);
+    let (reader, hasty) = (connect(reading_key).build(), connect(management_key).max_retries(0).build());
+    assert_refused(create_organization(&reader, json!({"name": "Acme"})).await, 403, "forbidden");
+    let list =
+        async |client: &Client| client.organizations().list_organizations(ListOrganizationsParams::default()).await;
+    let mut last = Ok(());
+    for _ in 0..60 {
+        last = last.and(list(&hasty).await.map(drop));
+    }
+    assert_refused(last, 429, "rate_limited");
+    // Who waits for as long as the answer says is let in.
+    let patient = connect(management_key).build();
+    assert!(list(&patient).await?.data.is_empty());
+    Ok(())
+}
+
 /// A body of a request. The structs have many fields that are mostly left out.
 fn body<T: DeserializeOwned>(fields: Value) -> T {
     serde_json::from_value(fields).unwrap()
