@@ -43,7 +43,7 @@ const TRIM_EACH_MILLIS: i64 = 60_000;
 pub struct ChangeFeed {
     state: State,
     trimmed_at: Cell<Option<Timestamp>>,
-    entries: Cell<Option<u64>>,
+    weight: Cell<Option<u64>>,
 }
 
 impl DurableObject for ChangeFeed {
@@ -52,7 +52,7 @@ impl DurableObject for ChangeFeed {
         if let Err(cause) = Rows::create(&state) {
             console_error!("The tables of the change feed could not be made: {cause}");
         }
-        Self { state, trimmed_at: Cell::new(None), entries: Cell::new(None) }
+        Self { state, trimmed_at: Cell::new(None), weight: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
@@ -63,7 +63,7 @@ impl DurableObject for ChangeFeed {
 impl ChangeFeed {
     async fn answer(&self, mut request: Request) -> Result<Response, Failure> {
         let body = body::read(&mut request, wire::BODY_LIMIT).await?;
-        let mut rows = Rows::open(&self.state, &self.entries);
+        let mut rows = Rows::open(&self.state, &self.weight);
         let mut feed = Feed::new(&mut rows, fresh_epoch()?, Rules::ALL);
         match (request.method(), request.path().as_str()) {
             (Method::Get, PAGE) => {
@@ -117,7 +117,7 @@ impl ChangeFeed {
         if self.trimmed_at.get().is_none_or(|at| now >= at.plus_millis(TRIM_EACH_MILLIS)) {
             feed.trim(now)?;
             self.trimmed_at.set(Some(now));
-            self.entries.set(None);
+            self.weight.set(None);
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl ChangeFeed {
 
 fn report(feed: &mut Feed<'_, Rows<'_>>) -> Result<Response, Failure> {
     let status = feed.status()?;
-    json(&Report { status, entries: feed.store().count()?, bytes: feed.store().bytes() })
+    json(&Report { status, entries: feed.store().weight()?, bytes: feed.store().bytes() })
 }
 
 fn change(change: WireChange) -> Change<Body> {

@@ -16,18 +16,14 @@
 //! | only the life that was re-seeded is opened | isolates trust a feed that was lost again meanwhile |
 //! | a retired feed answers no poll | isolates of an older deployment trust a feed that hears of nothing any more |
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Timestamp,
-    digest::Place,
-    id::{EnvironmentId, MembershipId, OrganizationId, RoleId, UserId},
-    record::{Role, Version},
-};
+use crate::{Timestamp, digest::Place};
 
+mod entry;
 pub mod wire;
+
+pub use entry::{BYTES_OF_AN_ENTRY, Change, Effect, Entry, Held, Mark, Page, PageEntry, Scope, up_to_weight};
 
 const HOUR: i64 = 60 * 60 * 1000;
 /// R: a record that was sealed longer ago than this is not decided on.
@@ -53,12 +49,13 @@ impl Kept {
     pub const PRODUCT: Self = Self { change: KEPT_MILLIS, creation: CREATION_KEPT_MILLIS };
 }
 
-/// The most entries. It bounds the memory of an isolate too, which holds one floor for each change.
+/// The most entries, of which a long one counts as several ([`Mark::weight`]). It bounds the memory of an isolate too, which
+/// holds one floor for each change.
 pub const ENTRIES_MAX: u64 = 400_000;
 /// The most changes in one append.
 pub const APPEND_MAX: usize = 1_000;
-/// The most entries on one page.
-pub const PAGE_MAX: usize = 10_000;
+/// The most entries on one page, counted likewise.
+pub const PAGE_MAX: u64 = 10_000;
 
 /// One life of a feed. A feed that is made anew, or that lost something, has another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,153 +99,8 @@ pub struct Status {
     pub trimmed: Sequence,
 }
 
-/// What an entry says.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mark {
-    /// There is a new key. Only the state that it was created with may be marked so: of what was ever changed, isolates
-    /// have to be told that there was something older.
-    Created,
-    /// The key has this version now; older records of it are void.
-    Changed,
-    /// The key is revoked for ever.
-    Revoked,
-    /// Every record of this scope with a lower generation is subject to this.
-    Scope(Effect),
-}
-
-/// What becomes of the records of a scope that were sealed before its generation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// They are refused for ever; of a permission: it is taken from them.
-    Revoke,
-    /// They are refused.
-    Disable,
-    /// Of a role: it allows these permissions, and no others.
-    AllowOnly(BTreeSet<String>),
-    /// Of a membership: it is active, and this is the user's role.
-    Role(Role),
-}
-
-/// What many keys depend on at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope<'a> {
-    /// An organization.
-    Organization(&'a OrganizationId),
-    /// A permission that an environment offers.
-    Permission(&'a EnvironmentId, &'a str),
-    /// A user.
-    User(&'a UserId),
-    /// That a user belongs to an organization.
-    Membership(&'a MembershipId),
-    /// A role.
-    Role(&'a RoleId),
-}
-
-impl Scope<'_> {
-    /// Its name in the feed. No KV key has such a one.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::Organization(id) => format!("organization:{id}"),
-            Self::Permission(environment, slug) => format!("permission:{environment}:{slug}"),
-            Self::User(id) => format!("user:{id}"),
-            Self::Membership(id) => format!("membership:{id}"),
-            Self::Role(id) => format!("role:{id}"),
-        }
-    }
-
-    /// Its place in the feed.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        Place::of(&self.name())
-    }
-}
-
-/// The newest state of a key or of a scope.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Entry<B> {
-    /// Its number in the feed.
-    pub sequence: Sequence,
-    /// The key or the scope.
-    pub place: Place,
-    /// Which version of the key, or which generation of the scope.
-    pub version: Version,
-    /// What the entry says.
-    pub mark: Mark,
-    /// Until when it stays at least.
-    pub kept_until: Timestamp,
-    /// What the rules need not know: the name and the sealed record.
-    pub body: B,
-}
-
 /// The entry of a place, if there is one, and where the feed stood then.
 pub type Found<B> = (Position, Option<Entry<B>>);
-
-/// A change to be appended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Change<B> {
-    /// The key or the scope.
-    pub place: Place,
-    /// The version that the key got, or the generation that the scope got.
-    pub version: Version,
-    /// What happened.
-    pub mark: Mark,
-    /// When, by the clock that seals records.
-    pub changed_at: Timestamp,
-    /// What the rules need not know.
-    pub body: B,
-}
-
-/// What the feed holds of a key or a scope after an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Held {
-    /// Its version or generation.
-    pub version: Version,
-    /// Whether the key is revoked.
-    pub revoked: bool,
-}
-
-impl Held {
-    /// Whether this version of a key, or a stricter one, is held: what an acknowledgement waits for.
-    #[must_use]
-    pub fn covers(self, version: Version) -> bool {
-        self.revoked || self.version >= version
-    }
-}
-
-/// An entry as a page has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PageEntry {
-    /// Its number in the feed.
-    pub sequence: Sequence,
-    /// The key or the scope.
-    pub place: Place,
-    /// Which version or generation.
-    pub version: Version,
-    /// What the entry says.
-    pub mark: Mark,
-}
-
-/// What a poll is answered with: the next changes, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Page {
-    /// The life of the feed.
-    pub epoch: Epoch,
-    /// The number that the page begins after: what was asked for, or 0 if that cannot be continued from.
-    pub after: Sequence,
-    /// The number up to which the page is whole.
-    pub up_to: Sequence,
-    /// Every change up to this number may have been removed from the feed.
-    pub trimmed: Sequence,
-    /// Whether this is all there was.
-    pub complete: bool,
-    /// How old the answer was when it was given, in milliseconds. 0 from the feed itself.
-    pub age_millis: i64,
-    /// The changes.
-    pub entries: Vec<PageEntry>,
-}
 
 /// Why the feed does not do what it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
@@ -314,10 +166,10 @@ pub trait Store {
     fn entry(&self, place: Place) -> Result<Option<Entry<Self::Body>>, Self::Error>;
     /// Writes the entry of its place, instead of the one that is there.
     fn put(&mut self, entry: Entry<Self::Body>) -> Result<(), Self::Error>;
-    /// The entries beyond this number, in order, so many at most.
-    fn after(&self, sequence: Sequence, limit: usize) -> Result<Vec<PageEntry>, Self::Error>;
-    /// How many entries there are.
-    fn count(&self) -> Result<u64, Self::Error>;
+    /// The entries beyond this number, in order: all of them, or the first that together weigh at least so much.
+    fn after(&self, sequence: Sequence, weight: u64) -> Result<Vec<PageEntry>, Self::Error>;
+    /// What all entries weigh.
+    fn weight(&self) -> Result<u64, Self::Error>;
     /// The lowest number of an entry that stays beyond this moment.
     fn lowest_kept_beyond(&self, moment: Timestamp) -> Result<Option<Sequence>, Self::Error>;
     /// Removes every entry with a lower number, and returns the highest number that it removed.
@@ -389,7 +241,8 @@ impl<'a, S: Store> Feed<'a, S> {
         if is_behind && self.rules.lower_head_closes {
             status = self.begin_anew(status)?;
         }
-        if !changes.is_empty() && self.store.count()? + changes.len() as u64 > ENTRIES_MAX {
+        let added: u64 = changes.iter().map(|change| change.mark.weight()).sum();
+        if added > 0 && self.store.weight()? + added > ENTRIES_MAX {
             return Err(Refusal::Full.into());
         }
         let mut held = Vec::with_capacity(changes.len());
@@ -450,12 +303,12 @@ impl<'a, S: Store> Feed<'a, S> {
         Ok(Held { version, revoked })
     }
 
-    /// The changes after a position, so many at most. An isolate that cannot go on from where it is begins anew: the page
+    /// The changes after a position, as many as a page takes that weighs so much. An isolate that cannot go on from where it is begins anew: the page
     /// then begins after 0.
     ///
     /// # Errors
     /// If the feed grants no lease, or the store fails.
-    pub fn page(&mut self, position: Option<Position>, limit: usize) -> Result<Page, S::Error> {
+    pub fn page(&mut self, position: Option<Position>, weight: u64) -> Result<Page, S::Error> {
         let status = self.granting()?;
         let Status { epoch, head, trimmed, .. } = status;
         let asked = position.filter(|position| position.epoch == epoch).map(|position| position.sequence);
@@ -466,8 +319,8 @@ impl<'a, S: Store> Feed<'a, S> {
         }
         // Who is behind what was trimmed learns that from the page, and forgets what it knows.
         let after = asked.filter(|asked| *asked <= head).unwrap_or(0);
-        let entries = self.store.after(after, limit)?;
-        let is_full = entries.len() >= limit;
+        let entries = self.store.after(after, weight)?;
+        let is_full = entries.iter().map(|entry| entry.mark.weight()).sum::<u64>() >= weight;
         let up_to = entries.last().filter(|_| is_full).map_or(head, |last| last.sequence);
         let complete = up_to >= head || !self.rules.complete_is_the_end;
         Ok(Page { epoch, after, up_to, trimmed, complete, age_millis: 0, entries })

@@ -19,22 +19,30 @@
 //!      ──► Decide, Refuse, Unknown: decide now, without awaiting
 //! ```
 
-use std::{collections::BTreeMap, hash::Hash, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc};
 
 use hashlink::LinkedHashMap;
 
 use crate::{
     Timestamp,
     digest::{Place, PlaceHash},
-    feed::{self, Effect, Epoch, Mark, Page, PageEntry, Position, Sequence},
+    feed::{Effect, Epoch, Mark, Page, PageEntry, Position, Sequence},
     reason::Reason,
     record::Version,
 };
 
-/// How long a lease lasts, unless it is configured otherwise: L.
-pub const LEASE_MILLIS: i64 = 2_000;
-/// By how much a lease ends early: clocks may step so far without being noticed.
-pub const CLOCK_MARGIN_MILLIS: i64 = 100;
+mod cache;
+mod limits;
+mod look_up;
+mod rules;
+
+pub use limits::{CLOCK_MARGIN_MILLIS, LEASE_MILLIS, Limits};
+pub use look_up::{FeedAnswer, LookUp, Step, Unknown};
+pub use rules::Rules;
+
+use cache::Cache;
+use look_up::{FeedSays, Store};
+
 /// How often the feed's answer may turn out to be older than what became known meanwhile.
 const FEED_QUESTIONS_MAX: u8 = 3;
 
@@ -55,119 +63,6 @@ pub trait Stored: Clone {
     fn subject_to(&mut self, scope: Place, effect: &Effect);
 }
 
-/// The bounds of an isolate, in milliseconds and in entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Limits {
-    /// L.
-    pub lease: i64,
-    /// By how much the lease ends early.
-    pub margin: i64,
-    /// How long a poll may be under way before another one may begin.
-    pub poll: i64,
-    /// R: from which age on a record is not decided on.
-    pub record_age: i64,
-    /// The most decoded records, …
-    pub records: usize,
-    /// … and the most bytes that they take together, roughly.
-    pub record_bytes: usize,
-    /// The most keys that are known not to exist.
-    pub absences: usize,
-    /// For how long that is believed: KV may have said so only because it did not know better yet.
-    pub absence_age: i64,
-    /// The most floors and scopes.
-    pub floors: usize,
-    /// How long an isolate that has too many of them refuses to work before it tries again.
-    pub overflow_pause: i64,
-    /// How often one caller may ask the feed for keys that nobody knows: one question in so many milliseconds, …
-    pub question_interval: i64,
-    /// … and so many at once.
-    pub question_burst: i64,
-}
-
-impl Limits {
-    /// Those of the Worker, for this L.
-    #[must_use]
-    pub const fn with_lease(lease: i64) -> Self {
-        Self {
-            lease,
-            margin: CLOCK_MARGIN_MILLIS,
-            poll: 1_000,
-            record_age: feed::RECORD_AGE_MILLIS,
-            records: 10_000,
-            record_bytes: 32_000_000,
-            absences: 10_000,
-            absence_age: 60_000,
-            floors: 500_000,
-            overflow_pause: 60_000,
-            question_interval: 20,
-            question_burst: 100,
-        }
-    }
-}
-
-/// Which guards are in force. In the product all of them are; the model checker leaves out one at a time, to see that it
-/// finds what that one is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Rules {
-    /// Only a page that is all there was renews the lease.
-    pub complete_page_renews: bool,
-    /// The lease begins when the poll was sent, not when its answer came.
-    pub lease_from_sending: bool,
-    /// The age that an answer carries is taken off.
-    pub age_is_subtracted: bool,
-    /// An answer counts only for the epoch, the life and the cursor that it was asked with.
-    pub answer_fits_question: bool,
-    /// Another epoch, a page that begins anew, or a gap before it voids everything that is known.
-    pub reset_on_discontinuity: bool,
-    /// A look-up that began before a reset begins anew.
-    pub straddling_is_discarded: bool,
-    /// Lease and floors are read again after every wait.
-    pub recheck_after_wait: bool,
-    /// A floor removes the older record from the cache.
-    pub floor_removes_older: bool,
-    /// A record is decided on only if it is not below its floor.
-    pub floor_is_needed: bool,
-    /// A record that was sealed too long ago is not decided on.
-    pub record_age_is_checked: bool,
-    /// A backward step of the clock ends the lease.
-    pub clock_step_ends_lease: bool,
-    /// What became of a scope is applied to records of lower generations.
-    pub scopes_apply: bool,
-    /// What became of a scope removes the records of lower generations from the cache.
-    pub scope_removes_lower: bool,
-    /// No decision without a lease.
-    pub lease_is_needed: bool,
-    /// A key is noted as absent only if nothing newer than the feed's answer is known.
-    pub absence_is_current: bool,
-    /// Absences that were noted under a lease that ended since are void: creations leave the feed without a trace.
-    pub lapse_voids_absences: bool,
-    /// A floor that left the feed is forgotten only when all that is still in the feed is known.
-    pub forgets_when_complete: bool,
-}
-
-impl Rules {
-    /// All of them.
-    pub const ALL: Self = Self {
-        complete_page_renews: true,
-        lease_from_sending: true,
-        age_is_subtracted: true,
-        answer_fits_question: true,
-        reset_on_discontinuity: true,
-        straddling_is_discarded: true,
-        recheck_after_wait: true,
-        floor_removes_older: true,
-        floor_is_needed: true,
-        record_age_is_checked: true,
-        clock_step_ends_lease: true,
-        scopes_apply: true,
-        scope_removes_lower: true,
-        lease_is_needed: true,
-        absence_is_current: true,
-        lapse_voids_absences: true,
-        forgets_when_complete: true,
-    };
-}
-
 /// The least that a record must be to be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Floor {
@@ -182,67 +77,6 @@ struct ScopeFloor {
     generation: Version,
     effect: Effect,
     sequence: Sequence,
-}
-
-/// A decoded record, and what it depends on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Cached<R> {
-    record: R,
-    scopes: Box<[(Place, Version)]>,
-    weight: usize,
-}
-
-/// The decoded records that were used most recently.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Cache<R> {
-    records: LinkedHashMap<Place, Cached<R>, PlaceHash>,
-    weight: usize,
-}
-
-impl<R: Stored> Cache<R> {
-    fn new() -> Self {
-        Self { records: LinkedHashMap::default(), weight: 0 }
-    }
-
-    /// The record, which is the most recently used one now.
-    fn used(&mut self, place: Place) -> Option<&R> {
-        self.records.to_back(&place).map(|cached| &cached.record)
-    }
-
-    fn insert(&mut self, place: Place, record: R, scopes: Vec<(Place, Version)>, limits: &Limits) {
-        let weight = record.weight() + scopes.len() * size_of::<(Place, Version)>();
-        self.remove_if(place, |_| true);
-        self.weight += weight;
-        self.records.insert(place, Cached { record, scopes: scopes.into(), weight });
-        while self.records.len() > limits.records || self.weight > limits.record_bytes {
-            let Some((_, oldest)) = self.records.pop_front() else { break };
-            self.weight -= oldest.weight;
-        }
-    }
-
-    fn remove_if(&mut self, place: Place, condition: impl Fn(&R) -> bool) {
-        if self.records.get(&place).is_some_and(|cached| condition(&cached.record))
-            && let Some(removed) = self.records.remove(&place)
-        {
-            self.weight -= removed.weight;
-        }
-    }
-
-    /// Removes those that depend on this scope in a generation before this one.
-    fn remove_below(&mut self, scope: Place, generation: Version) {
-        let depends = |(of, sealed_in): &(Place, Version)| *of == scope && *sealed_in < generation;
-        let Self { records, weight } = self;
-        records.retain(|_, cached| {
-            let stays = !cached.scopes.iter().any(depends);
-            *weight -= if stays { 0 } else { cached.weight };
-            stays
-        });
-    }
-
-    fn clear(&mut self) {
-        self.records.clear();
-        self.weight = 0;
-    }
 }
 
 /// A poll that is under way.
@@ -280,78 +114,6 @@ pub enum Lease {
     },
     /// It may not decide before a poll.
     None,
-}
-
-/// A question about one key, from the first look into the cache to the decision.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LookUp<R> {
-    place: Place,
-    /// On whose account questions about unknown keys go.
-    caller: Place,
-    life: u64,
-    best: Option<R>,
-    store: Store,
-    feed: FeedSays,
-    feed_questions: u8,
-    waited: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Store {
-    NotAsked,
-    Answered,
-    Failed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum FeedSays {
-    NotAsked,
-    Record,
-    Nothing(Sequence),
-    Failed,
-}
-
-/// What the feed answered about one key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FeedAnswer<R> {
-    /// It holds this record.
-    Record(Position, R),
-    /// It holds none.
-    Nothing(Position),
-    /// It did not answer, or grants nothing.
-    Failed,
-}
-
-/// What to do next for a look-up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Step<R> {
-    /// Decide on this record, now.
-    Decide(R),
-    /// Refuse, now.
-    Refuse(Reason),
-    /// Wait until a poll was answered.
-    AwaitPoll,
-    /// Ask KV.
-    AskStore,
-    /// Ask the feed for the record.
-    AskFeed,
-    /// Nothing can be said of this key at present.
-    Unknown(Unknown),
-}
-
-/// Why nothing can be said of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unknown {
-    /// KV did not answer, and the feed has no record of it.
-    StoreFailed,
-    /// KV knows nothing that could be believed, and the feed did not answer.
-    FeedFailed,
-    /// The newest record was sealed too long ago.
-    RecordTooOld,
-    /// Neither KV nor the feed has the state that the key is known to have.
-    Behind,
-    /// Too many questions about keys that nobody knows.
-    TooManyQuestions,
 }
 
 /// The state of an isolate.
@@ -698,7 +460,7 @@ impl<R: Stored> Isolate<R> {
     /// How many floors and scopes, records and absences it holds.
     #[must_use]
     pub fn sizes(&self) -> (usize, usize, usize) {
-        (self.floors.len() + self.scopes.len(), self.records.records.len(), self.absent.len())
+        (self.floors.len() + self.scopes.len(), self.records.len(), self.absent.len())
     }
 
     /// How far it has come in the feed.
@@ -737,16 +499,6 @@ impl<R: Stored> Stored for Rc<R> {
 
     fn subject_to(&mut self, scope: Place, effect: &Effect) {
         Self::make_mut(self).subject_to(scope, effect);
-    }
-}
-
-impl<R: Stored> LookUp<R> {
-    /// Of two records the newer one counts; of two of one version the one that was sealed later.
-    fn better(&mut self, answer: Option<R>) {
-        let rank = |record: &R| (record.version(), record.sealed_at());
-        if let Some(record) = answer.filter(|new| self.best.as_ref().is_none_or(|old| rank(new) > rank(old))) {
-            self.best = Some(record);
-        }
     }
 }
 

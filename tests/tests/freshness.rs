@@ -1,11 +1,12 @@
 //! The change feed and the lease, in plain workerd, with the control plane's part played by hand: what an isolate does
 //! when KV is stale, slow or broken, and when the feed is lost or cannot be asked.
 
-use std::{env, io::Write, net::TcpStream, thread, time::Duration};
+use std::{collections::BTreeSet, env, io::Write, net::TcpStream, thread, time::Duration};
 
 use serde_json::{Value, json};
 use shared::{
     feed::{APPEND_MAX, Effect, Held, Mark, Position, Scope, wire},
+    id::RoleId,
     record::Version,
 };
 use tests::{
@@ -411,4 +412,44 @@ fn a_cold_isolate_reads_a_hundred_thousand_changes_before_it_answers() {
         bytes / 1000,
         report.bytes / 1000,
     );
+}
+
+/// Roles with few and with many permissions: an isolate bears as many as the feed takes, and the feed says when it is full.
+#[test]
+fn a_cold_isolate_holds_a_feed_that_is_full_of_roles() {
+    for (permissions, length) in [(20, 12), (200, 48)] {
+        let Some(mut world) = world(1) else { return };
+        let key = world.hand.key(0);
+        world.hand.create(&key);
+        let effect: BTreeSet<String> = (0..permissions).map(|number| format!("{number:0length$}")).collect();
+        let change = |number: usize| {
+            let role = RoleId::try_from(format!("role_01KF0JZ4G0{number:0>16}")).expect("an id");
+            world.hand.scope(&Scope::Role(&role), Effect::AllowOnly(effect.clone()))
+        };
+        // No longer than a body may be.
+        let at_once = APPEND_MAX.min(3_000_000 / (permissions * length));
+        let mut count = 0;
+        let refused = loop {
+            let append = json!({"known": null, "changes": (count..count + at_once).map(change).collect::<Vec<_>>()});
+            let answer = world.hand.ingress.post(wire::APPEND, &append);
+            if answer.status != 200 {
+                break answer;
+            }
+            count += at_once;
+        };
+        assert_eq!(refused.error(507), "feed_full");
+        let weight = |world: &World| world.hand.ingress.get(wire::STATUS).expect(200)["entries"].clone();
+        let before = weight(&world);
+        world.workerd.kill();
+        world.workerd.start_again();
+        assert_eq!(weight(&world), before, "added up or read from the rows, it is the same");
+        let empty = world.status(0)["memory"].as_u64().expect("a number");
+        assert!(world.is_valid(0, &key));
+        let status = world.status(0);
+        assert_eq!(status["floors"], count);
+        let bytes = status["memory"].as_u64().expect("a number") - empty;
+        let _ = writeln!(std::io::stderr(), "{count} roles of {permissions} permissions take {} KB", bytes / 1000);
+        // Of the 128 MB that an isolate may have, and 32 MB are for records.
+        assert!(bytes < 64_000_000, "{count} roles of {permissions} permissions take {bytes} bytes");
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use shared::{
     feed::{
-        APPEND_MAX, Held, Position, Status,
+        APPEND_MAX, BYTES_OF_AN_ENTRY, Held, Position, Status,
         wire::{self, Append, WireChange},
     },
     record::Version,
@@ -233,7 +233,7 @@ fn ahead(pieces: &[Piece], held: &[Held]) -> Vec<Ahead> {
 fn within_a_body(mut pieces: Vec<Piece>) -> Vec<Piece> {
     let mut bytes = 0;
     let fits = pieces.iter().take_while(|piece| {
-        bytes += piece.change.sealed.as_ref().map_or(0, String::len) + piece.change.name.len();
+        bytes += bytes_of(&piece.change);
         bytes <= BYTES_MAX
     });
     let count = fits.count().max(1);
@@ -241,9 +241,18 @@ fn within_a_body(mut pieces: Vec<Piece>) -> Vec<Piece> {
     pieces
 }
 
+/// How long it is, roughly.
+fn bytes_of(change: &WireChange) -> usize {
+    let of_mark = usize::try_from(change.mark.weight()).unwrap_or(usize::MAX).saturating_mul(BYTES_OF_AN_ENTRY);
+    change.sealed.as_ref().map_or(0, String::len) + change.name.len() + of_mark
+}
+
 #[cfg(test)]
 mod tests {
-    use shared::{Timestamp, feed::Mark};
+    use shared::{
+        Timestamp,
+        feed::{Effect, Mark},
+    };
 
     use super::*;
 
@@ -262,7 +271,24 @@ mod tests {
         let count = |lengths: &[usize]| within_a_body(lengths.iter().map(|length| piece(*length)).collect()).len();
         assert_eq!(count(&[]), 0);
         assert_eq!(count(&[10, 10, 10]), 3);
-        assert_eq!(count(&[BYTES_MAX / 2, BYTES_MAX / 2, 1]), 2);
+        assert_eq!(count(&[BYTES_MAX / 2 - 100, BYTES_MAX / 2 - 100, 200]), 2);
         assert_eq!(count(&[BYTES_MAX * 2, 1]), 1);
+    }
+
+    #[test]
+    fn what_becomes_of_a_scope_takes_room_in_a_body_too() {
+        let permissions = (0..200).map(|number| format!("{number:048}")).collect();
+        let change = WireChange {
+            name: String::new(),
+            version: Version(1),
+            mark: Mark::Scope(Effect::AllowOnly(permissions)),
+            changed_at: Timestamp::from_millis(0),
+            sealed: None,
+        };
+        let pieces = (0..APPEND_MAX).map(|_| Piece { subject: Subject::Scope(String::new()), change: change.clone() });
+        let fitting = within_a_body(pieces.collect()).into_iter().map(|piece| piece.change).collect::<Vec<_>>();
+        let append = Append { known: None, changes: fitting };
+        let length = serde_json::to_vec(&append).unwrap().len();
+        assert!((BYTES_MAX / 2..wire::BODY_LIMIT).contains(&length), "{length}");
     }
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use shared::{
     Timestamp,
     digest::Place,
-    feed::{Entry, Epoch, Mark, PageEntry, Sequence, Status, Store, wire::WireEntry},
+    feed::{self, BYTES_OF_AN_ENTRY, Entry, Epoch, Mark, PageEntry, Sequence, Status, Store, wire::WireEntry},
     record::Version,
 };
 use worker::{Error, SqlStorage, SqlStorageValue};
@@ -50,8 +50,8 @@ pub struct Body {
 #[derive(Debug)]
 pub struct Rows<'a> {
     sql: SqlStorage,
-    /// How many entries there are, once counted. Counting reads them all, and reading is charged.
-    entries: &'a Cell<Option<u64>>,
+    /// What all entries weigh, once that is known. Finding out reads them all, and reading is charged.
+    weight: &'a Cell<Option<u64>>,
 }
 
 impl<'a> Rows<'a> {
@@ -61,8 +61,8 @@ impl<'a> Rows<'a> {
     }
 
     /// Opens them.
-    pub fn open(state: &worker::State, entries: &'a Cell<Option<u64>>) -> Self {
-        Self { sql: state.storage().sql(), entries }
+    pub fn open(state: &worker::State, weight: &'a Cell<Option<u64>>) -> Self {
+        Self { sql: state.storage().sql(), weight }
     }
 
     /// How many bytes they take.
@@ -126,7 +126,7 @@ impl Store for Rows<'_> {
 
     fn put(&mut self, entry: Entry<Body>) -> Result<(), Failure> {
         let Entry { sequence, place, version, mark, kept_until, body } = entry;
-        let count = self.count()?;
+        let weight = self.weight()? + mark.weight();
         let written = self.sql.exec(
             "INSERT INTO entries (sequence, place, version, mark, kept_until, name, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (place) DO UPDATE SET sequence = excluded.sequence, version = excluded.version,
@@ -142,25 +142,28 @@ impl Store for Rows<'_> {
             ],
         );
         written?;
-        // One that replaced another is counted too; trimming counts anew.
-        self.entries.set(Some(count + 1));
+        // That of one that it replaced still counts; after the next trimming it does not.
+        self.weight.set(Some(weight));
         Ok(())
     }
 
-    fn after(&self, sequence: Sequence, limit: usize) -> Result<Vec<PageEntry>, Failure> {
+    fn after(&self, sequence: Sequence, weight: u64) -> Result<Vec<PageEntry>, Failure> {
+        // Each weighs at least 1.
         let sql = "SELECT sequence, place, version, mark FROM entries WHERE sequence > ? ORDER BY sequence LIMIT ?";
-        let rows = self.rows(sql, vec![number(sequence)?, number(limit as u64)?])?;
-        rows.into_iter().map(|mut row| row.page_entry()).collect()
+        let rows = self.sql.exec(sql, vec![number(sequence)?, number(weight)?])?.raw();
+        feed::up_to_weight(rows.map(|row| Row(row?.into_iter()).page_entry()), weight)
     }
 
-    fn count(&self) -> Result<u64, Failure> {
-        if let Some(counted) = self.entries.get() {
-            return Ok(counted);
+    fn weight(&self) -> Result<u64, Failure> {
+        if let Some(known) = self.weight.get() {
+            return Ok(known);
         }
-        let row = self.first("SELECT COUNT(*) FROM entries", vec![])?;
-        let counted = row.ok_or_else(damaged)?.sequence()?;
-        self.entries.set(Some(counted));
-        Ok(counted)
+        // As `Mark::weight` has it; marks of keys are shorter than that. A number that is bound is no integer to SQLite.
+        let sql = format!("SELECT COALESCE(SUM(1 + length(mark) / {BYTES_OF_AN_ENTRY}), 0) FROM entries");
+        let row = self.first(&sql, vec![])?;
+        let weight = row.ok_or_else(damaged)?.sequence()?;
+        self.weight.set(Some(weight));
+        Ok(weight)
     }
 
     fn lowest_kept_beyond(&self, moment: Timestamp) -> Result<Option<Sequence>, Failure> {

@@ -67,7 +67,7 @@ pub struct Appended {
 pub struct Report {
     /// The feed.
     pub status: Status,
-    /// How many entries it has.
+    /// How many entries it has, of which a long one counts as several.
     pub entries: u64,
     /// How many bytes they take.
     pub bytes: u64,

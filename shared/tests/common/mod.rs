@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared::{
     Timestamp,
     digest::Place,
-    feed::{Effect, Entry, Mark, PageEntry, Refusal, Sequence, Status, Store},
+    feed::{self, Effect, Entry, Mark, PageEntry, Refusal, Sequence, Status, Store},
     freshness::Stored,
     record::Version,
 };
@@ -61,16 +61,17 @@ impl Store for MemoryFeed {
         Ok(())
     }
 
-    fn after(&self, sequence: Sequence, limit: usize) -> Result<Vec<PageEntry>, Refusal> {
+    fn after(&self, sequence: Sequence, weight: u64) -> Result<Vec<PageEntry>, Refusal> {
         let page_entry = |place| {
             let Entry { sequence, place, version, mark, .. } = self.entries.get(place)?;
-            Some(PageEntry { sequence: *sequence, place: *place, version: *version, mark: mark.clone() })
+            Some(Ok(PageEntry { sequence: *sequence, place: *place, version: *version, mark: mark.clone() }))
         };
-        Ok(self.order.range(sequence + 1..).map(|(_, place)| place).filter_map(page_entry).take(limit).collect())
+        let places = self.order.range(sequence + 1..).map(|(_, place)| place);
+        feed::up_to_weight(places.filter_map(page_entry), weight)
     }
 
-    fn count(&self) -> Result<u64, Refusal> {
-        Ok(self.entries.len() as u64)
+    fn weight(&self) -> Result<u64, Refusal> {
+        Ok(self.entries.values().map(|entry| entry.mark.weight()).sum())
     }
 
     fn lowest_kept_beyond(&self, moment: Timestamp) -> Result<Option<Sequence>, Refusal> {

@@ -94,7 +94,7 @@ pub struct Config {
     pub limits: Limits,
     pub kept: Kept,
     /// The entries of a page.
-    pub page: usize,
+    pub page: u64,
     pub rules: freshness::Rules,
     pub feed_rules: feed::Rules,
     pub duties: Duties,

@@ -66,18 +66,18 @@ impl feed::Store for Map {
         Ok(())
     }
 
-    fn after(&self, sequence: Sequence, limit: usize) -> Result<Vec<PageEntry>, Refusal> {
+    fn after(&self, sequence: Sequence, weight: u64) -> Result<Vec<PageEntry>, Refusal> {
         let page = |entry: Entry| PageEntry {
             sequence: entry.sequence,
             place: entry.place,
             version: entry.version,
             mark: entry.mark,
         };
-        Ok(self.in_order(sequence).take(limit).cloned().map(page).collect())
+        feed::up_to_weight(self.in_order(sequence).cloned().map(page).map(Ok), weight)
     }
 
-    fn count(&self) -> Result<u64, Refusal> {
-        Ok(self.entries.len() as u64)
+    fn weight(&self) -> Result<u64, Refusal> {
+        Ok(self.entries.values().map(|entry| entry.mark.weight()).sum())
     }
 
     fn lowest_kept_beyond(&self, moment: Timestamp) -> Result<Option<Sequence>, Refusal> {
