@@ -46,7 +46,7 @@ fn peak(database: Database, keys: usize) -> u64 {
     // The store is told of every key of the organization, a batch at a time.
     let deleted = server.client.with_token(token).delete(&format!("/organizations/{ORGANIZATION}"));
     let _ = deleted.expect(200);
-    eventually(4 * CONVERGENCE, "the edge has all of it", || {
+    eventually(8 * CONVERGENCE, "the edge has all of it", || {
         let written = edge.written();
         if written >= keys as u64 { Ok(()) } else { Err(format!("{written} of {keys} records")) }
     });
