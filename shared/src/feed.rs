@@ -303,8 +303,8 @@ impl<'a, S: Store> Feed<'a, S> {
         Ok(Held { version, revoked })
     }
 
-    /// The changes after a position, as many as a page takes that weighs so much. An isolate that cannot go on from where it is begins anew: the page
-    /// then begins after 0.
+    /// The changes after a position, as many as a page takes that weighs so much. An isolate that cannot go on from where it
+    /// is begins anew: the page then begins after 0.
     ///
     /// # Errors
     /// If the feed grants no lease, or the store fails.

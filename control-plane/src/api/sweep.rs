@@ -111,11 +111,16 @@ impl Operation {
         body
     }
 
+    /// What its body may be: the schema of one that has to be there, or the choice of that and null.
+    fn body(&self) -> &Value {
+        &self.description["requestBody"]["content"]["application/json"]["schema"]
+    }
+
     /// The schema of its body.
     fn body_schema(&self) -> Option<Value> {
-        let schema = &self.description["requestBody"]["content"]["application/json"]["schema"];
-        let reference = schema["$ref"].as_str().or_else(|| {
-            schema["oneOf"].as_array().and_then(|options| options.iter().find_map(|option| option["$ref"].as_str()))
+        let reference = self.body()["$ref"].as_str().or_else(|| {
+            let options = self.body()["oneOf"].as_array();
+            options.and_then(|options| options.iter().find_map(|option| option["$ref"].as_str()))
         })?;
         let name = reference.rsplit('/').next().unwrap();
         let document = super::openapi();
@@ -125,8 +130,7 @@ impl Operation {
 
     /// Whether its body may be null, which then is as good as none.
     fn may_have_null(&self) -> bool {
-        let options = &self.description["requestBody"]["content"]["application/json"]["schema"]["oneOf"];
-        options.as_array().is_some_and(|options| options.contains(&json!({"type": "null"})))
+        self.body()["oneOf"].as_array().is_some_and(|options| options.contains(&json!({"type": "null"})))
     }
 
     /// A body that it would accept, with one field set to each value that is of none of the field's types.

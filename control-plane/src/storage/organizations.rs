@@ -224,8 +224,9 @@ async fn unindex_domains(conn: Conn<'_>, id: &OrganizationId) -> Result<()> {
     on_db!(conn, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))
 }
 
-/// Deletes an organization with its memberships and roles, all but its row, and returns the generation that it is deleted with. `None` if there is none.
-/// A generation follows the clock, so that it never goes back, not even after a backup was restored.
+/// Deletes an organization with its memberships and roles, all but its row, and returns the generation that it is deleted
+/// with. `None` if there is none. A generation follows the clock, so that it never goes back, not even after a backup was
+/// restored.
 pub async fn delete(
     mut transaction: Conn<'_>,
     environment: &EnvironmentId,

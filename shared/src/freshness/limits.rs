@@ -6,6 +6,7 @@ use crate::feed;
 pub const LEASE_MILLIS: i64 = 2_000;
 /// By how much a lease ends early: clocks may step so far without being noticed.
 pub const CLOCK_MARGIN_MILLIS: i64 = 100;
+
 /// The bounds of an isolate, in milliseconds and in entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
