@@ -1,6 +1,6 @@
 //! The settings: `defaults.toml`, then a file, then the environment.
 
-use std::{env, net::SocketAddr, path::Path};
+use std::{env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::Path};
 
 use anyhow::Context;
 use config::{Config as Sources, Environment, File, FileFormat};
@@ -18,6 +18,9 @@ pub const DEFAULTS: &str = include_str!("../defaults.toml");
 pub struct Config {
     pub listen: SocketAddr,
     pub database_url: SecretString,
+    pub database_pooler: Pooler,
+    pub database_connections: u32,
+    pub database_wait_seconds: u64,
     pub edge_kv_url: String,
     pub edge_kv_namespace: String,
     pub edge_kv_token: SecretString,
@@ -27,10 +30,38 @@ pub struct Config {
     pub usage_retention_days: u32,
     pub requests_per_second_of_key: u32,
     pub requests_per_second_of_address: u32,
+    pub requests_in_progress_of_key: usize,
+    pub requests_in_progress_of_address: usize,
+    pub keep_alive_seconds: u64,
+    pub drain_seconds: u64,
+    pub shutdown_seconds: u64,
     pub client_address_header: String,
+    pub client_address_hops: usize,
     pub metrics_token: SecretString,
     pub log_format: LogFormat,
     pub log_filter: String,
+}
+
+/// What pools connections between this server and Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Pooler {
+    /// Nothing, or a pooler that gives each client a connection of its own (session mode).
+    None,
+    /// A pooler that may give each transaction another connection, such as PgBouncer in transaction mode.
+    Transaction,
+}
+
+impl TryFrom<String> for Pooler {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "none" => Ok(Self::None),
+            "transaction" => Ok(Self::Transaction),
+            _ => Err("must be `none` or `transaction`"),
+        }
+    }
 }
 
 /// How logs are written.
@@ -88,20 +119,46 @@ impl Config {
             .build()
             .and_then(Sources::try_deserialize)
             .context("a setting is wrong; defaults.toml in the documentation names them all")?;
-        anyhow::ensure!(
-            (1..=KV_BULK_LIMIT).contains(&config.edge_batch_pairs),
-            "edge_batch_pairs must be between 1 and {KV_BULK_LIMIT}"
-        );
-        anyhow::ensure!(
-            (1..=USAGE_RETENTION_MAX_DAYS).contains(&config.usage_retention_days),
-            "usage_retention_days must be between 1 and {USAGE_RETENTION_MAX_DAYS}"
-        );
-        let rates = [config.requests_per_second_of_key, config.requests_per_second_of_address];
-        anyhow::ensure!(
-            rates.into_iter().all(|rate| rate <= REQUESTS_PER_SECOND_MAX),
-            "requests_per_second_of_key and requests_per_second_of_address must be at most {REQUESTS_PER_SECOND_MAX}"
-        );
+        config.check_ranges()?;
+        config.check_combinations()?;
         Ok(config)
+    }
+
+    fn check_ranges(&self) -> anyhow::Result<()> {
+        check_range("database_connections", self.database_connections, 2..=1_000)?;
+        check_range("database_wait_seconds", self.database_wait_seconds, 0..=3_600)?;
+        check_range("edge_batch_pairs", self.edge_batch_pairs, 1..=KV_BULK_LIMIT)?;
+        check_range("usage_retention_days", self.usage_retention_days, 1..=USAGE_RETENTION_MAX_DAYS)?;
+        for (setting, value) in [
+            ("requests_per_second_of_key", self.requests_per_second_of_key),
+            ("requests_per_second_of_address", self.requests_per_second_of_address),
+        ] {
+            check_range(setting, value, 0..=REQUESTS_PER_SECOND_MAX)?;
+        }
+        for (setting, value) in [
+            ("requests_in_progress_of_key", self.requests_in_progress_of_key),
+            ("requests_in_progress_of_address", self.requests_in_progress_of_address),
+        ] {
+            check_range(setting, value, 0..=100_000)?;
+        }
+        check_range("keep_alive_seconds", self.keep_alive_seconds, 1..=3_600)?;
+        check_range("drain_seconds", self.drain_seconds, 0..=600)?;
+        check_range("shutdown_seconds", self.shutdown_seconds, 1..=3_600)?;
+        check_range("client_address_hops", self.client_address_hops, 1..=20)
+    }
+
+    fn check_combinations(&self) -> anyhow::Result<()> {
+        let (drain, shutdown) = (self.drain_seconds, self.shutdown_seconds);
+        anyhow::ensure!(
+            drain < shutdown,
+            "drain_seconds ({drain}) must be less than shutdown_seconds ({shutdown}), which includes it"
+        );
+        let is_postgres = self.database_url.expose_secret().starts_with("postgres");
+        anyhow::ensure!(
+            is_postgres || self.database_pooler == Pooler::None,
+            "database_pooler is for Postgres; remove it, or set database_url to a `postgres://` URL"
+        );
+        Ok(())
     }
 
     /// The defaults alone, for tests.
@@ -130,6 +187,16 @@ impl Config {
             batch_pairs: self.edge_batch_pairs,
         }))
     }
+}
+
+fn check_range<T: PartialOrd + Display>(setting: &str, value: T, range: RangeInclusive<T>) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        range.contains(&value),
+        "{setting} is {value}; it must be between {} and {}",
+        range.start(),
+        range.end()
+    );
+    Ok(())
 }
 
 /// Variables that share our prefix and are read elsewhere: by the command line, and by the tools that build and test.
@@ -194,21 +261,50 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_kept_for_a_day_at_least() {
-        for (days, is_right) in [("0", false), ("1", true), ("36500", true), ("36501", false), ("-1", false)] {
-            let config = Config::read(None, None, environment(&[("LATCHKEY_USAGE_RETENTION_DAYS", days)]));
-            assert_eq!(config.is_ok(), is_right, "{days}");
+    fn number_is_accepted_within_its_range_only() {
+        for (setting, low, high) in [
+            ("DATABASE_CONNECTIONS", 2, 1_000),
+            ("DATABASE_WAIT_SECONDS", 0, 3_600),
+            ("EDGE_BATCH_PAIRS", 1, 10_000),
+            ("USAGE_RETENTION_DAYS", 1, 36_500),
+            ("REQUESTS_PER_SECOND_OF_KEY", 0, 1_000_000),
+            ("REQUESTS_PER_SECOND_OF_ADDRESS", 0, 1_000_000),
+            ("REQUESTS_IN_PROGRESS_OF_KEY", 0, 100_000),
+            ("REQUESTS_IN_PROGRESS_OF_ADDRESS", 0, 100_000),
+            ("KEEP_ALIVE_SECONDS", 1, 3_600),
+            ("DRAIN_SECONDS", 0, 24),
+            ("SHUTDOWN_SECONDS", 6, 3_600),
+            ("CLIENT_ADDRESS_HOPS", 1, 20),
+        ] {
+            let is_accepted = |value: &str| {
+                let name = format!("LATCHKEY_{setting}");
+                Config::read(None, None, environment(&[(&name, value)])).is_ok()
+            };
+            let values = [low - 1, low, high, high + 1].map(|value: i64| is_accepted(&value.to_string()));
+            assert_eq!(values, [false, true, true, false], "{setting}");
+            assert!(!is_accepted("x"), "{setting}");
         }
     }
 
     #[test]
-    fn limits_can_be_switched_off_and_have_bounds() {
-        for (rate, is_right) in [("0", true), ("1000000", true), ("1000001", false), ("-1", false), ("x", false)] {
-            for setting in ["LATCHKEY_REQUESTS_PER_SECOND_OF_KEY", "LATCHKEY_REQUESTS_PER_SECOND_OF_ADDRESS"] {
-                let config = Config::read(None, None, environment(&[(setting, rate)]));
-                assert_eq!(config.is_ok(), is_right, "{setting} {rate}");
-            }
-        }
+    fn drain_that_outlasts_the_shutdown_is_refused() {
+        let variables = [("LATCHKEY_DRAIN_SECONDS", "30"), ("LATCHKEY_SHUTDOWN_SECONDS", "30")];
+        let error = Config::read(None, None, environment(&variables)).unwrap_err();
+        assert!(error.to_string().contains("must be less than shutdown_seconds"), "{error}");
+    }
+
+    #[test]
+    fn pooler_is_accepted_with_postgres_only() {
+        let read = |pooler, url| {
+            let variables = [("LATCHKEY_DATABASE_POOLER", pooler), ("LATCHKEY_DATABASE_URL", url)];
+            Config::read(None, None, environment(&variables))
+        };
+        let config = read("transaction", "postgres://latchkey@db/latchkey").unwrap();
+        assert_eq!(config.database_pooler, Pooler::Transaction);
+        assert!(read("none", "sqlite:latchkey.db").is_ok());
+        let error = read("transaction", "sqlite:latchkey.db").unwrap_err();
+        assert!(error.to_string().contains("database_pooler is for Postgres"), "{error}");
+        assert!(read("session", "postgres://latchkey@db/latchkey").is_err());
     }
 
     #[test]
