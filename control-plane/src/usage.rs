@@ -29,7 +29,7 @@ use crate::{
     app::App,
     entropy::OsEntropy,
     storage::{
-        self, Db,
+        self,
         usage::{self, Counted, Hours},
     },
 };
@@ -126,7 +126,7 @@ impl Usage {
 /// If the database fails. Then nobody knows whether it was added up, and it must be told again.
 pub async fn apply(app: &App, batch: &Batch) -> storage::Result<Option<Counted>> {
     // SQLite has one writer, so who changes something there should find one batch before it at the most.
-    let share = if matches!(app.db, Db::Sqlite { .. }) { APPLIED_AT_ONCE } else { 1 };
+    let share = if app.db.is_sqlite() { APPLIED_AT_ONCE } else { 1 };
     let _one_of_few = app.usage.applying.acquire_many(share).await;
     let now = app.clock.now();
     let mut transaction = app.db.write().await?;

@@ -6,7 +6,7 @@ use shared::error::{ApiError, ErrorBody, FieldError};
 use utoipa::IntoResponses;
 
 use super::limits::TooOften;
-use crate::edge::acknowledge::Unacknowledged;
+use crate::{edge::acknowledge::Unacknowledged, storage::Failure};
 
 /// The answer of a call that waits for the edge, for the documentation.
 #[derive(IntoResponses)]
@@ -26,8 +26,8 @@ pub enum Error {
     Caller(ApiError),
     /// We failed. The log has the cause; the caller learns nothing of it.
     Internal(anyhow::Error),
-    /// The database has no connection left: the caller should come again.
-    Busy,
+    /// The database cannot do it at the moment: the caller should repeat the request.
+    Unavailable(Failure),
     /// The caller asks too often.
     TooOften(TooOften),
     /// The change is committed, and the edge does not have it yet: the caller should repeat the call.
@@ -72,10 +72,9 @@ impl From<FieldError> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut => Self::Busy,
-            error => Self::Internal(error.into()),
-        }
+        let Some(failure) = Failure::of(&error) else { return Self::Internal(error.into()) };
+        tracing::warn!(%error, code = failure.code(), "the database could not serve a request");
+        Self::Unavailable(failure)
     }
 }
 
@@ -96,7 +95,7 @@ impl IntoResponse for Error {
                 tracing::error!(cause = format!("{cause:#}"), "a request failed");
                 internal_error()
             }
-            Self::Busy => come_again("overloaded", "The database is busy. Try again in a second."),
+            Self::Unavailable(failure) => come_again(failure.code(), failure.message()),
             Self::TooOften(TooOften { seconds }) => {
                 let message = format!("There were too many requests. Try again in {seconds} s.");
                 come_back(seconds, &ApiError::new(429, "rate_limited", message))

@@ -15,7 +15,7 @@ use shared::{
 use utoipa::ToSchema;
 
 use super::Error;
-use crate::{app::App, storage::environments};
+use crate::app::App;
 
 /// The server's state, in a word.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,14 +33,11 @@ pub async fn health() -> Json<Health> {
     OK
 }
 
-/// The process is up and its database answers: it can take requests.
+/// The process is up and its database takes changes: it can take requests.
 #[utoipa::path(get, path = "/ready", tag = "operations", security(()),
     responses((status = 200, body = Health)))]
 pub async fn ready(State(app): State<App>) -> Result<Json<Health>, Error> {
-    match app.db.read().await {
-        Ok(mut db) => environments::any(db.conn()).await.map_err(|_| Error::Busy)?,
-        Err(_) => return Err(Error::Busy),
-    };
+    app.db.check_writes().await.map_err(Error::Unavailable)?;
     Ok(OK)
 }
 

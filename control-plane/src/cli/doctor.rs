@@ -94,7 +94,7 @@ fn edge(config: &Config, findings: &mut Findings) -> Option<EdgeConfig> {
 }
 
 async fn database(config: &Config, findings: &mut Findings) -> Option<Db> {
-    let db = match super::open(config).await {
+    let db = match super::open(config, Duration::ZERO).await {
         Ok(db) => db,
         Err(error) => {
             findings.wrong(format!("{error:#}"), "correct LATCHKEY_DATABASE_URL, or start the database");

@@ -11,7 +11,7 @@ use crate::{
     edge::{acknowledge::Committed, changes::Subject, pump},
     keys,
     storage::{
-        Db, environments,
+        Db, Priority, environments,
         management_keys::{self, ManagementKey},
         outbox::Kind,
     },
@@ -125,7 +125,7 @@ async fn revoke(app: App, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> any
 
 /// Revokes the key, or finds that it is revoked and nobody was told yet that the edge has been told.
 async fn commit_revocation(app: &App, id: &ManagementKeyId) -> anyhow::Result<Committed> {
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     let revoked = management_keys::revoke(transaction.conn(), id, "revoked_by_operator", app.clock.now()).await?;
     if let Some(version) = revoked {
         return Ok(app.commit_change(transaction, Kind::ManagementKey, id.as_str(), version).await?);
@@ -135,7 +135,8 @@ async fn commit_revocation(app: &App, id: &ManagementKeyId) -> anyhow::Result<Co
     let Some(version) = pending.filter(|_| app.edge.is_some()) else {
         bail!("there is no management key {id} that is not revoked already");
     };
-    Ok(Committed { subject: Subject::Key(Kind::ManagementKey, id.to_string()), version })
+    let priority = Priority::Revocation;
+    Ok(Committed { subject: Subject::Key(Kind::ManagementKey, id.to_string()), version, priority })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod migrate;
 mod openapi;
 mod serve;
 
-use std::{io::IsTerminal, path::PathBuf};
+use std::{io::IsTerminal, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -24,7 +24,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{
     config::{Config, LogFormat},
-    storage::Db,
+    storage::{Db, OpenOptions},
 };
 
 /// API keys for the customers of your product.
@@ -77,7 +77,10 @@ impl Cli {
         if let Command::Doctor = self.command {
             return doctor::run(&config).await;
         }
-        let db = open(&config).await?;
+        // Whoever types a command does not want to wait.
+        let waits = matches!(self.command, Command::Serve | Command::Migrate);
+        let wait = if waits { config.database_wait_seconds } else { 0 };
+        let db = open(&config, Duration::from_secs(wait)).await?;
         match self.command {
             Command::Serve => serve::run(&config, db).await,
             Command::Migrate => migrate::run(&db).await,
@@ -90,9 +93,9 @@ impl Cli {
 }
 
 /// The URL holds a password, so an error that quotes it must not pass: it says the kind of database alone.
-async fn open(config: &Config) -> anyhow::Result<Db> {
+async fn open(config: &Config, wait: Duration) -> anyhow::Result<Db> {
     let url = config.database_url.expose_secret();
-    Db::open(url).await.map_err(|error| {
+    Db::open_with(url, &OpenOptions { wait, ..OpenOptions::from_config(config) }).await.map_err(|error| {
         let kind = url.split(':').next().unwrap_or_default();
         error.context(format!("cannot open the {kind} database; check database_url"))
     })

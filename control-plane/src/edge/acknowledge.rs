@@ -24,7 +24,7 @@ use super::{changes::Subject, feed::FeedClient, feeder::Ahead};
 use crate::{
     app::App,
     storage::{
-        self, Writer, edge_sync,
+        self, Priority, Writer, edge_sync,
         feed::{self, ScopeChange},
         outbox::{self, Kind, Route},
     },
@@ -47,6 +47,8 @@ pub struct Committed {
     pub subject: Subject,
     /// The version of the key or the generation of the scope that it has since.
     pub version: Version,
+    /// How urgent what follows is.
+    pub priority: Priority,
 }
 
 /// Why nobody can be told that a change has reached the edge.
@@ -159,7 +161,7 @@ async fn look_until_fed(app: &App, change: &Committed) -> storage::Result<()> {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let mut reader = app.db.read().await?;
+        let mut reader = app.db.read_as(change.priority).await?;
         let is_fed = match &change.subject {
             Subject::Key(_, id) => outbox::is_fed(reader.conn(), id, change.version).await?,
             Subject::Scope(name) => feed::is_scope_fed(reader.conn(), name, change.version).await?,
@@ -198,10 +200,11 @@ impl App {
         id: &str,
         version: Version,
     ) -> storage::Result<Committed> {
+        let priority = transaction.priority();
         outbox::add(transaction.conn(), kind, id, version, Route::FeedFirst, self.clock.now()).await?;
         transaction.commit().await?;
         self.publisher.notify();
-        Ok(Committed { subject: Subject::Key(kind, id.to_owned()), version })
+        Ok(Committed { subject: Subject::Key(kind, id.to_owned()), version, priority })
     }
 
     /// Commits what changes everything of a scope, and with it the keys that it changed and queued. The feed gets one entry
@@ -220,10 +223,11 @@ impl App {
         let now = self.clock.now();
         let mut change = ScopeChange::new(scope, environment, generation, effect, now);
         change.acknowledged = self.edge.is_none();
+        let priority = transaction.priority();
         feed::add_scope(transaction.conn(), &change).await?;
         transaction.commit().await?;
         self.publisher.notify();
-        Ok(Committed { subject: Subject::Scope(change.name), version: generation })
+        Ok(Committed { subject: Subject::Scope(change.name), version: generation, priority })
     }
 
     /// The last change of a scope, if nobody was told yet that the edge has it: whoever repeats the call that made it takes up
@@ -238,9 +242,10 @@ impl App {
         scope: &Scope<'_>,
         environment: &EnvironmentId,
     ) -> storage::Result<Option<Committed>> {
+        let priority = transaction.priority();
         let pending = feed::unacknowledged_scope(transaction.conn(), environment, scope).await?;
         let pending = pending.filter(|_| self.edge.is_some());
-        Ok(pending.map(|version| Committed { subject: Subject::Scope(scope.name()), version }))
+        Ok(pending.map(|version| Committed { subject: Subject::Scope(scope.name()), version, priority }))
     }
 
     /// Returns when the edge has the change, and notes that somebody was told. Without an edge that is at once.
@@ -265,7 +270,7 @@ impl App {
 }
 
 async fn note_acknowledged(app: &App, change: &Committed) -> storage::Result<()> {
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(change.priority).await?;
     match &change.subject {
         Subject::Key(kind, id) => {
             edge_sync::note_acknowledged(transaction.conn(), *kind, id, change.version).await?;

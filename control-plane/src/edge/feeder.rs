@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     config::EdgeConfig,
     storage::{
-        self, Db, edge_sync, feed,
+        self, Db, Priority, edge_sync, feed,
         outbox::{self, Changed, Kind},
     },
 };
@@ -114,7 +114,7 @@ impl Feeder {
     /// If the database fails.
     pub async fn unfed(&self, limit: usize) -> storage::Result<Vec<Subject>> {
         let limit_of = |left: usize| i64::try_from(left).unwrap_or(i64::MAX);
-        let mut reader = self.db.read().await?;
+        let mut reader = self.db.read_as(Priority::Publisher).await?;
         let scopes = feed::unfed_scopes(reader.conn(), limit_of(limit)).await?;
         let mut subjects: Vec<Subject> = scopes.into_iter().map(Subject::Scope).collect();
         let keys = outbox::unfed(reader.conn(), limit_of(limit - subjects.len())).await?;
@@ -128,7 +128,7 @@ impl Feeder {
     /// If the feed or the database fails. The changes may have been appended nevertheless.
     pub async fn feed(&mut self, subjects: &[Subject]) -> Result<Fed, NotFed> {
         if !self.has_read_known {
-            self.known = feed::position(self.db.read().await?.conn()).await?;
+            self.known = feed::position(self.db.read_as(Priority::Publisher).await?.conn()).await?;
             self.has_read_known = true;
         }
         let (pieces, damaged) = self.read(&subjects[..subjects.len().min(APPEND_MAX)]).await?;
@@ -151,7 +151,7 @@ impl Feeder {
     /// The changes, and the keys whose place nobody knows. Those cannot be in the feed nor in the store.
     async fn read(&self, subjects: &[Subject]) -> storage::Result<(Vec<Piece>, Vec<Changed>)> {
         let now = self.clock.now();
-        let mut reader = self.db.read().await?;
+        let mut reader = self.db.read_as(Priority::Publisher).await?;
         let names: Vec<&str> = subjects.iter().filter_map(Subject::as_scope).collect();
         let (mut pieces, mut damaged) = (vec![], vec![]);
         if !names.is_empty() {
@@ -196,7 +196,7 @@ impl Feeder {
                 _ => {}
             }
         }
-        let mut transaction = self.db.write().await?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         if !keys.is_empty() {
             outbox::note_fed(transaction.conn(), &keys).await?;
         }

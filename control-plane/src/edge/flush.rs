@@ -33,7 +33,7 @@ use crate::{
     config::EdgeConfig,
     entropy::OsEntropy,
     storage::{
-        self, Db, edge_sync,
+        self, Db, Priority, edge_sync,
         outbox::{self, Claim, Fate, Kind},
     },
 };
@@ -152,7 +152,7 @@ impl Flusher {
     }
 
     async fn claim(&self, claim: Claim, now: Timestamp) -> storage::Result<bool> {
-        let mut transaction = self.db.write().await?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         let limit = i64::try_from(self.pace.limit).unwrap_or(i64::MAX);
         let taken = outbox::claim(transaction.conn(), claim, now, limit).await?;
         transaction.commit().await?;
@@ -165,7 +165,7 @@ impl Flusher {
         for kind in Kind::EVERY {
             let mut cursor = String::new();
             loop {
-                let mut reader = self.db.read().await?;
+                let mut reader = self.db.read_as(Priority::Publisher).await?;
                 let entries = edge_sync::claimed(reader.conn(), kind, claim, &cursor, PAGE, now).await?;
                 let Some(last) = entries.last() else { break };
                 cursor.clone_from(&last.id);
@@ -201,10 +201,10 @@ impl Flusher {
         // KV may have written these in some places, and goes on by rules of its own.
         self.release(claim, &retry, Fate::MayLand, RETRY_PAIR).await?;
         // In a transaction of its own, so that it never holds rows of keys and of the outbox at once.
-        let mut transaction = self.db.write().await?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         edge_sync::note_sealed(transaction.conn(), &done, sealed_at).await?;
         transaction.commit().await?;
-        let mut transaction = self.db.write().await?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         outbox::settle(transaction.conn(), claim, self.clock.now()).await?;
         transaction.commit().await?;
         Ok(Flushed::Written { written, unsuccessful })
@@ -215,7 +215,7 @@ impl Flusher {
             return Ok(());
         }
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
-        let mut transaction = self.db.write().await?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         outbox::release(transaction.conn(), claim, &ids, fate, after(self.clock.now(), pause)).await?;
         transaction.commit().await
     }

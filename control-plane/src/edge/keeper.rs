@@ -27,7 +27,7 @@ use crate::{
     app::App,
     config::EdgeConfig,
     metrics::FeedState,
-    storage::{self, feed},
+    storage::{self, Priority, feed},
 };
 
 /// How often it looks at what the pump saw.
@@ -158,7 +158,7 @@ impl Keeper {
     /// Whether the database has not noted that the feed had come so far. Usually somebody else is just about to note it; but
     /// a database that was restored meanwhile has noted less than it once had.
     async fn is_behind(&self, status: Status) -> storage::Result<bool> {
-        let noted = feed::position(self.app.db.read().await?.conn()).await?;
+        let noted = feed::position(self.app.db.read_as(Priority::Publisher).await?.conn()).await?;
         Ok(match noted {
             Some(Position { epoch, sequence }) if epoch == status.epoch => sequence < status.head,
             _ => true,
@@ -167,7 +167,7 @@ impl Keeper {
 
     /// For how many seconds the oldest change has been waiting to be fed.
     async fn lag(&self) -> storage::Result<i64> {
-        let oldest = feed::oldest_unfed(self.app.db.read().await?.conn()).await?;
+        let oldest = feed::oldest_unfed(self.app.db.read_as(Priority::Publisher).await?.conn()).await?;
         let now = self.app.clock.now().as_millis();
         Ok(oldest.map_or(0, |oldest| (now - oldest.as_millis()).max(0) / 1000))
     }

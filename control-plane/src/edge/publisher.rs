@@ -9,7 +9,7 @@ use super::flush::{Flushed, Flusher};
 use crate::{
     app::App,
     storage::{
-        self, feed,
+        self, Priority, feed,
         outbox::{self, Backlog},
     },
 };
@@ -47,7 +47,7 @@ pub async fn run(flusher: Option<Flusher>, app: App, mut stopped: watch::Receive
 /// Shows how much waits, and says it.
 pub(super) async fn measure(app: &App) -> storage::Result<Backlog> {
     let now = app.clock.now();
-    let backlog = outbox::backlog(app.db.read().await?.conn(), now).await?;
+    let backlog = outbox::backlog(app.db.read_as(Priority::Publisher).await?.conn(), now).await?;
     let age = backlog.oldest.map_or(0, |oldest| (now.as_millis() - oldest.as_millis()).max(0) / 1000);
     app.metrics.outbox_depth.set(backlog.depth);
     app.metrics.outbox_age.set(age);
@@ -90,7 +90,7 @@ impl Publisher {
 
     /// Lets whatever an earlier process left behind be sent now.
     async fn take_up_again(&self) -> storage::Result<()> {
-        let mut transaction = self.app.db.write().await?;
+        let mut transaction = self.app.db.write_as(Priority::Publisher).await?;
         outbox::make_all_due(transaction.conn(), self.app.clock.now()).await?;
         transaction.commit().await
     }
@@ -100,8 +100,8 @@ impl Publisher {
     }
 
     async fn discard(&self) -> storage::Result<()> {
-        while outbox::any_to_clear(self.app.db.read().await?.conn()).await? {
-            let mut transaction = self.app.db.write().await?;
+        while outbox::any_to_clear(self.app.db.read_as(Priority::Publisher).await?.conn()).await? {
+            let mut transaction = self.app.db.write_as(Priority::Publisher).await?;
             let cleared = outbox::clear(transaction.conn(), DISCARDED_AT_ONCE).await?;
             // No record is decided on that is older than this, so no change from before matters to an edge of later.
             let long_ago = self.app.clock.now().plus_millis(-KEPT_MILLIS);

@@ -19,7 +19,7 @@ use tokio::{sync::watch, time::sleep};
 use crate::{
     app::App,
     storage::{
-        self, Conn, feed,
+        self, Conn, Priority, feed,
         outbox::{self, Kind},
         reseal,
     },
@@ -55,7 +55,7 @@ pub async fn run(app: App, mut stopped: watch::Receiver<()>) {
 /// Queues one page of each kind, and returns how long to do nothing then.
 async fn turn(app: &App) -> storage::Result<Duration> {
     let now = app.clock.now();
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Publisher).await?;
     feed::remove_scopes(transaction.conn(), now.plus_millis(-KEPT_MILLIS), false).await?;
     let oldest = reseal::oldest_seal(transaction.conn()).await?;
     let backlog = outbox::backlog(transaction.conn(), now).await?;

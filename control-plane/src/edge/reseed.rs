@@ -28,7 +28,7 @@ use super::{
     feed::FeedError,
     feeder::{Feeder, NotFed},
 };
-use crate::storage::{self, Db, feed, outbox::Kind, reseed};
+use crate::storage::{self, Db, Priority, feed, outbox::Kind, reseed};
 
 /// How often it begins anew before it gives up.
 const ATTEMPTS: usize = 5;
@@ -60,7 +60,7 @@ impl<'a> Walk<'a> {
     /// The next page. `None` when it is over; a page may be empty.
     async fn next(&mut self) -> storage::Result<Option<Vec<Subject>>> {
         let limit = i64::try_from(APPEND_MAX).unwrap_or(i64::MAX);
-        let mut reader = self.db.read().await?;
+        let mut reader = self.db.read_as(Priority::Publisher).await?;
         let (page, next) = match &self.stage {
             Stage::Scopes { after } => {
                 let scopes = feed::scopes_since(reader.conn(), self.since, after, limit).await?;

@@ -40,7 +40,7 @@ use super::{
 use crate::{
     clock::Clock,
     storage::{
-        self, Db, Writer, edge_sync, feed,
+        self, Db, Priority, Writer, edge_sync, feed,
         outbox::{self, Kind, Route},
         restore::{self, Known},
     },
@@ -93,7 +93,7 @@ impl Restorer<'_> {
     /// # Errors
     /// If the database, the feed or the store fails. What was taken over by then stays, and this can be repeated.
     pub async fn catch_up(&self, kv: &Kv) -> anyhow::Result<Restored> {
-        let noted = feed::position(self.db.read().await?.conn()).await?;
+        let noted = feed::position(self.db.read_as(Priority::Publisher).await?.conn()).await?;
         let status = self.feed.status().await?.status;
         // Of another epoch nothing is known. One that has not come as far as was noted has lost something, which the
         // next append shows.
@@ -117,7 +117,9 @@ impl Restorer<'_> {
             let mut cursor = String::new();
             loop {
                 let (limit, now) = (i64::try_from(kv::GET_LIMIT)?, self.clock.now());
-                let page = edge_sync::after(self.db.read().await?.conn(), kind, &cursor, limit, now).await?;
+                let page =
+                    edge_sync::after(self.db.read_as(Priority::Publisher).await?.conn(), kind, &cursor, limit, now)
+                        .await?;
                 let Some(last) = page.last() else { break };
                 cursor.clone_from(&last.id);
                 let kv_keys: Vec<&KvKey> = page.iter().filter_map(|entry| entry.kv_key.as_ref()).collect();
@@ -248,7 +250,7 @@ impl Restorer<'_> {
         }
         // In order of id, as every change of many keys locks them.
         newer.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
-        let mut transaction = self.db.write().await?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         for (known, entry) in newer {
             self.take_over(&mut transaction, known, &entry, restored).await?;
         }
@@ -261,7 +263,7 @@ impl Restorer<'_> {
         let names = || entries.iter().map(|entry| entry.name.as_str());
         let api_keys: Vec<_> = names().filter_map(KvKey::parse_api_key).collect();
         let management_keys: Vec<_> = names().filter_map(KvKey::parse_management_key).collect();
-        let mut reader = self.db.read().await?;
+        let mut reader = self.db.read_as(Priority::Publisher).await?;
         let mut known = restore::api_keys(reader.conn(), &api_keys).await?;
         known.extend(restore::management_keys(reader.conn(), &management_keys).await?);
         Ok(known.into_iter().map(|known| (known.kv_key.as_str().to_owned(), known)).collect())
@@ -310,7 +312,7 @@ impl Restorer<'_> {
     }
 
     async fn note(&self, position: Position) -> storage::Result<()> {
-        let mut transaction = self.db.write().await?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         feed::note_position(transaction.conn(), position, None).await?;
         transaction.commit().await
     }

@@ -1,24 +1,74 @@
 //! The few words that only one of the two databases understands.
 
-use super::Conn;
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
+
+use super::{Conn, Failure};
 
 /// A SQLite transaction that will write says so at once. Otherwise two of them can both read, and then one must fail.
 pub const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Whether SQLite says that somebody else has the file. <https://www.sqlite.org/rescode.html#busy>
+/// The isolation level of every transaction on Postgres. We set it, because a database or a role can have another default,
+/// under which transactions fail that only had to wait.
+pub const POSTGRES_BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// The same of a transaction that only reads. It exists because a pooler may hand the connection to another client at the
+/// end of each transaction, and so at the end of each statement outside of one.
+pub const POSTGRES_BEGIN_READ_ONLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+
+/// Whether SQLite says that another process has locked the file. <https://www.sqlite.org/rescode.html#busy>
 pub fn is_sqlite_busy(error: &sqlx::Error) -> bool {
-    const SQLITE_BUSY: u32 = 5;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    // The low byte is the code, the others say more of it.
+    let is_postgres = |error: &dyn DatabaseError| error.try_downcast_ref::<PgDatabaseError>().is_some();
+    let error = error.as_database_error().filter(|error| !is_postgres(*error));
+    let code = error.and_then(|error| error.code()?.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
+}
+
+const SQLITE_BUSY: u32 = 5;
+
+/// <https://www.sqlite.org/rescode.html>: the low byte is the code, the others say more of it.
+pub const fn failure_of_sqlite(code: u32) -> Option<Failure> {
+    match code & 0xff {
+        // SQLITE_LOCKED, SQLITE_INTERRUPT
+        SQLITE_BUSY | 6 | 9 => Some(Failure::Overloaded),
+        // SQLITE_READONLY
+        8 => Some(Failure::ReadOnly),
+        // SQLITE_FULL
+        13 => Some(Failure::Full),
+        // SQLITE_PERM, SQLITE_NOMEM, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_PROTOCOL, SQLITE_NOLFS,
+        // SQLITE_AUTH, SQLITE_NOTADB: of the disk, its file system, and the rights on them.
+        3 | 7 | 10 | 11 | 14 | 15 | 22 | 23 | 26 => Some(Failure::Unavailable),
+        _ => None,
+    }
+}
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+pub fn failure_of_postgres(code: &str) -> Option<Failure> {
+    match code {
+        // read_only_sql_transaction
+        "25006" => Some(Failure::ReadOnly),
+        // disk_full
+        "53100" => Some(Failure::Full),
+        // serialization_failure, deadlock_detected, lock_not_available, object_in_use, query_canceled (statement_timeout),
+        // too_many_connections, transaction_timeout
+        "40001" | "40P01" | "55P03" | "55006" | "57014" | "53300" | "25P04" => Some(Failure::Overloaded),
+        // idle_in_transaction_session_timeout, insufficient_privilege, invalid_catalog_name, and prepared statements that a
+        // pooler has lost or has given to another client (see the setting `database_pooler`)
+        "25P03" | "42501" | "3D000" | "26000" | "42P05" => Some(Failure::Unavailable),
+        _ => match code.get(..2) {
+            // connection exception, invalid authorization, insufficient resources, operator intervention, system error,
+            // configuration file error, internal error (damaged data)
+            Some("08" | "28" | "53" | "57" | "58" | "F0" | "XX") => Some(Failure::Unavailable),
+            _ => None,
+        },
+    }
 }
 
 impl Conn<'_> {
     /// Chooses between two texts that ask the same question.
     pub(super) const fn either(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
-            Self::Sqlite(_) => sqlite,
-            Self::Postgres(_) => postgres,
+            Self::Sqlite { .. } => sqlite,
+            Self::Postgres { .. } => postgres,
         }
     }
 }

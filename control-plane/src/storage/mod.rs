@@ -3,45 +3,39 @@
 //! A question is a function that takes a [`Conn`]. "Not found" is `Ok(None)`; what it means is for the caller to say.
 //! What only one of the two databases understands is in `dialect.rs`.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
-use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    migrate::Migrator,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool};
 
 /// Runs one text on whichever database the connection is of. The body is compiled once for each.
 macro_rules! on_db {
     ($conn:expr, $c:ident => $body:expr) => {
         match $conn {
-            $crate::storage::Conn::Sqlite($c) => {
-                let $c = asked_here!($c);
-                $body
+            $crate::storage::Conn::Sqlite { connection: $c, guard } => {
+                let $c = statements!($c, guard);
+                guard.watch(async { $body }).await
             }
-            $crate::storage::Conn::Postgres($c) => {
-                let $c = asked_here!($c);
-                $body
+            $crate::storage::Conn::Postgres { connection: $c, guard } => {
+                let $c = statements!($c, guard);
+                guard.watch(async { $body }).await
             }
         }
     };
 }
 
-/// The connection itself. The tests write down what it is asked.
 #[cfg(not(test))]
-macro_rules! asked_here {
-    ($connection:ident) => {
-        $connection
+macro_rules! statements {
+    ($connection:ident, $guard:ident) => {
+        $crate::storage::executor::Statements { connection: $connection, is_named: $guard.named_statements }
     };
 }
+/// The tests write down where a statement stands in the source.
 #[cfg(test)]
-macro_rules! asked_here {
-    ($connection:ident) => {
-        $crate::storage::testing::recording::Recorded {
+macro_rules! statements {
+    ($connection:ident, $guard:ident) => {
+        $crate::storage::executor::Statements {
             connection: $connection,
+            is_named: $guard.named_statements,
             place: {
                 const fn here() {}
                 $crate::storage::testing::recording::Place::new(file!(), line!(), std::any::type_name_of_val(&here))
@@ -53,151 +47,265 @@ macro_rules! asked_here {
 pub mod api_keys;
 #[cfg(test)]
 mod conformance;
+mod connection;
 mod dialect;
 pub mod edge_sync;
 pub mod environments;
+mod executor;
 pub mod expiry_policies;
+mod failure;
 pub mod feed;
+mod health;
 pub mod idempotency;
 mod json_text;
 pub mod key_terms;
 pub mod management_keys;
 pub mod memberships;
+mod migrations;
 pub mod organizations;
 pub mod outbox;
 mod page;
 pub mod permissions;
+mod postgres;
+mod probe;
 pub mod reseal;
 pub mod reseed;
 pub mod restore;
 pub mod roles;
+mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod usage;
 pub mod user_api_keys;
 pub mod users;
+mod write_queue;
 
+pub use failure::Failure;
 pub use json_text::JsonText;
+pub use migrations::Schema;
 pub use page::{Page, PageRequest, Position};
+pub use write_queue::Priority;
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+use crate::config::{Config, Pooler};
+use connection::{Guard, Lease, Transactional};
+use health::Health;
+use write_queue::WriteQueue;
 
 /// What can go wrong when the database is asked.
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// How long a request waits for a connection, or for another process that writes to the same SQLite file.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections that only read, of a SQLite database.
-const SQLITE_READERS: u32 = 4;
-/// Connections of a Postgres database, for each process.
-const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a request waits for a connection, or for its turn to write.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The database.
+/// The database. Cheap to clone.
 #[derive(Debug, Clone)]
-pub enum Db {
-    /// A file. One connection writes, because SQLite has one writer at a time: writers wait here, not in the database.
-    Sqlite {
-        /// The connections that read.
-        readers: SqlitePool,
-        /// The connection that writes.
-        writer: SqlitePool,
-    },
-    /// A server.
-    Postgres(PgPool),
+pub struct Db(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pools: Pools,
+    writes: WriteQueue,
+    health: Arc<Health>,
+    probe: probe::Probe,
+}
+
+#[derive(Debug)]
+enum Pools {
+    Sqlite { readers: SqlitePool, urgent_readers: SqlitePool, writer: SqlitePool },
+    Postgres { pool: PgPool, urgent: PgPool, has_pooler: bool },
+}
+
+/// How to open a database. `defaults.toml` says what each setting means.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// What pools connections between this server and Postgres.
+    pub pooler: Pooler,
+    /// How many connections to Postgres there are, for each process.
+    pub connections: u32,
+    /// How long to wait for a Postgres that is not up yet.
+    pub wait: Duration,
+}
+
+impl OpenOptions {
+    /// As the settings have it.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        Self {
+            pooler: config.database_pooler,
+            connections: config.database_connections,
+            wait: Duration::from_secs(config.database_wait_seconds),
+        }
+    }
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { pooler: Pooler::None, connections: 16, wait: Duration::ZERO }
+    }
 }
 
 /// A connection to ask questions of, borrowed from a [`Reader`] or a [`Writer`].
 #[derive(Debug)]
 pub enum Conn<'c> {
     /// Of a file.
-    Sqlite(&'c mut SqliteConnection),
+    Sqlite {
+        /// The connection itself.
+        connection: &'c mut SqliteConnection,
+        /// What watches over it.
+        guard: &'c Guard,
+    },
     /// Of a server.
-    Postgres(&'c mut PgConnection),
+    Postgres {
+        /// The connection itself.
+        connection: &'c mut PgConnection,
+        /// What watches over it.
+        guard: &'c Guard,
+    },
 }
 
 /// A connection for questions that change nothing.
 #[derive(Debug)]
-pub enum Reader {
-    /// Of a file.
-    Sqlite(PoolConnection<Sqlite>),
-    /// Of a server.
-    Postgres(PoolConnection<Postgres>),
-}
+pub struct Reader(Checkout);
 
 /// A transaction. Dropped without [`Writer::commit`], it never was.
 #[derive(Debug)]
-pub enum Writer {
-    /// Of a file.
-    Sqlite(Transaction<'static, Sqlite>),
-    /// Of a server.
-    Postgres(Transaction<'static, Postgres>),
+pub struct Writer {
+    checkout: Checkout,
+    priority: Priority,
+}
+
+#[derive(Debug)]
+enum Checkout {
+    Sqlite(Lease<Sqlite>),
+    Postgres(Lease<Postgres>),
 }
 
 impl Db {
     /// Opens the database that the URL names. A SQLite file is made if there is none.
     pub async fn open(url: &str) -> anyhow::Result<Self> {
-        match url.split_once(':') {
-            Some(("sqlite", _)) => open_sqlite(url).await,
-            Some(("postgres" | "postgresql", _)) => open_postgres(url).await,
-            _ => anyhow::bail!("the database URL must begin with `sqlite:` or `postgres://`"),
-        }
+        Self::open_with(url, &OpenOptions::default()).await
     }
 
-    /// Brings the tables to the state that this version of the server needs.
-    pub async fn migrate(&self) -> anyhow::Result<()> {
-        match self {
-            // In one transaction, because nothing else keeps two processes from migrating one file at once.
-            Self::Sqlite { writer, .. } => {
-                let mut transaction = writer.begin_with(dialect::SQLITE_BEGIN).await?;
-                SQLITE_MIGRATIONS.run(&mut *transaction).await?;
-                transaction.commit().await?;
+    /// The same, with options.
+    pub async fn open_with(url: &str, options: &OpenOptions) -> anyhow::Result<Self> {
+        let health = Arc::<Health>::default();
+        let (pools, writes) = match url.split_once(':') {
+            Some(("sqlite", _)) => (sqlite::open(url).await?, WriteQueue::exclusive(ACQUIRE_TIMEOUT)),
+            Some(("postgres" | "postgresql", _)) => {
+                // Half of the connections are left to whoever reads, authentication among them.
+                let normal = (options.connections / 2).max(1) as usize;
+                let revocations = (options.connections / 8).max(1) as usize;
+                let writes = WriteQueue::shared(normal, revocations, ACQUIRE_TIMEOUT);
+                (postgres::open(url, options, &health).await?, writes)
             }
-            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
-        }
-        Ok(())
+            _ => anyhow::bail!("the database URL must begin with `sqlite:` or `postgres://`"),
+        };
+        Ok(Self(Arc::new(Shared { pools, writes, health, probe: probe::Probe::default() })))
     }
 
-    /// Whether the tables are in that state.
-    pub async fn is_migrated(&self) -> Result<bool> {
-        const SQL: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version DESC LIMIT 1";
-        let migrations = match self {
-            Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
-            Self::Postgres(_) => &POSTGRES_MIGRATIONS,
-        };
-        let newest = migrations.iter().map(|migration| migration.version).max();
-        match on_db!(self.read().await?.conn(), c => sqlx::query_scalar::<_, i64>(SQL).fetch_optional(c).await) {
-            Ok(applied) => Ok(applied >= newest),
-            // There is no such table before the first time.
-            Err(sqlx::Error::Database(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// Whether it is a file of this machine's.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.0.pools, Pools::Sqlite { .. })
     }
 
     /// A connection for reading.
     pub async fn read(&self) -> Result<Reader> {
-        Ok(match self {
-            Self::Sqlite { readers, .. } => Reader::Sqlite(readers.acquire().await?),
-            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
-        })
+        self.read_as(Priority::Normal).await
+    }
+
+    /// The same, as urgent as that: not from the connections that everybody waits for.
+    pub async fn read_as(&self, priority: Priority) -> Result<Reader> {
+        let is_normal = priority == Priority::Normal;
+        Ok(Reader(match &self.0.pools {
+            Pools::Sqlite { readers, urgent_readers, .. } => {
+                Checkout::Sqlite(self.lease(if is_normal { readers } else { urgent_readers }).await?)
+            }
+            Pools::Postgres { pool, urgent, has_pooler } => {
+                let mut lease = self.lease(if is_normal { pool } else { urgent }).await?;
+                if *has_pooler {
+                    lease.begin(postgres::begin(true, true), None).await?;
+                }
+                Checkout::Postgres(lease)
+            }
+        }))
     }
 
     /// A transaction for writing.
     pub async fn write(&self) -> Result<Writer> {
-        Ok(match self {
-            Self::Sqlite { writer, .. } => Writer::Sqlite(writer.begin_with(dialect::SQLITE_BEGIN).await?),
-            Self::Postgres(pool) => Writer::Postgres(pool.begin().await?),
-        })
+        self.write_as(Priority::Normal).await
+    }
+
+    /// The same, as urgent as that.
+    pub async fn write_as(&self, priority: Priority) -> Result<Writer> {
+        let turn = self.0.writes.turn(priority).await?;
+        let checkout = match &self.0.pools {
+            Pools::Sqlite { writer, .. } => {
+                let mut lease = self.lease(writer).await?;
+                lease.begin(dialect::SQLITE_BEGIN.to_owned(), Some(turn)).await.inspect_err(|error| {
+                    // Another process has locked the file, so nothing can be written.
+                    if dialect::is_sqlite_busy(error) {
+                        self.0.health.fail(Failure::Overloaded);
+                    }
+                })?;
+                Checkout::Sqlite(lease)
+            }
+            Pools::Postgres { pool, urgent, has_pooler } => {
+                let pool = if priority == Priority::Normal { pool } else { urgent };
+                let mut lease = self.lease(pool).await?;
+                lease.begin(postgres::begin(false, *has_pooler), Some(turn)).await?;
+                Checkout::Postgres(lease)
+            }
+        };
+        Ok(Writer { checkout, priority })
+    }
+
+    async fn lease<D: Transactional>(&self, pool: &sqlx::Pool<D>) -> Result<Lease<D>> {
+        let connection = pool.acquire().await.map_err(|error| match error {
+            // Nobody is ahead of us: it is the database that does not let us in.
+            sqlx::Error::PoolTimedOut if !self.0.health.is_answering() => {
+                sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, "the database cannot be reached"))
+            }
+            error => error,
+        });
+        if connection.is_err() {
+            self.0.health.observe(&connection);
+        }
+        Ok(Lease::new(connection?, Arc::clone(&self.0.health), !self.has_pooler()))
+    }
+
+    #[cfg(test)]
+    fn sqlite_writer(&self) -> Option<&SqlitePool> {
+        match &self.0.pools {
+            Pools::Sqlite { writer, .. } => Some(writer),
+            Pools::Postgres { .. } => None,
+        }
+    }
+
+    #[cfg(test)]
+    fn postgres_pool(&self) -> Option<&PgPool> {
+        match &self.0.pools {
+            Pools::Postgres { pool, .. } => Some(pool),
+            Pools::Sqlite { .. } => None,
+        }
+    }
+
+    fn has_pooler(&self) -> bool {
+        matches!(self.0.pools, Pools::Postgres { has_pooler: true, .. })
     }
 
     /// Closes every connection, once what runs on it has ended.
     pub async fn close(&self) {
-        match self {
-            Self::Sqlite { readers, writer } => {
+        match &self.0.pools {
+            Pools::Sqlite { readers, urgent_readers, writer } => {
                 readers.close().await;
+                urgent_readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Pools::Postgres { pool, urgent, .. } => {
+                pool.close().await;
+                urgent.close().await;
+            }
         }
     }
 }
@@ -206,8 +314,8 @@ impl Conn<'_> {
     /// The same connection, lent out for one more question.
     pub fn reborrow(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(conn) => Conn::Sqlite(conn),
-            Self::Postgres(conn) => Conn::Postgres(conn),
+            Self::Sqlite { connection, guard } => Conn::Sqlite { connection, guard },
+            Self::Postgres { connection, guard } => Conn::Postgres { connection, guard },
         }
     }
 }
@@ -215,72 +323,50 @@ impl Conn<'_> {
 impl Reader {
     /// The connection.
     pub fn conn(&mut self) -> Conn<'_> {
-        match self {
-            Self::Sqlite(conn) => Conn::Sqlite(conn),
-            Self::Postgres(conn) => Conn::Postgres(conn),
-        }
+        self.0.conn()
     }
 }
 
 impl Writer {
     /// The connection, inside the transaction.
     pub fn conn(&mut self) -> Conn<'_> {
-        match self {
-            Self::Sqlite(transaction) => Conn::Sqlite(transaction),
-            Self::Postgres(transaction) => Conn::Postgres(transaction),
-        }
+        self.checkout.conn()
+    }
+
+    /// How urgent it is, and so is what follows from it.
+    #[must_use]
+    pub const fn priority(&self) -> Priority {
+        self.priority
     }
 
     /// Makes it so.
     pub async fn commit(self) -> Result<()> {
+        match self.checkout {
+            Checkout::Sqlite(lease) => lease.commit().await,
+            Checkout::Postgres(lease) => lease.commit().await,
+        }
+    }
+
+    /// Runs statements without parameters, for as long as they take: those of migrations.
+    async fn run(&mut self, sql: &str) -> Result<()> {
+        match &mut self.checkout {
+            Checkout::Sqlite(lease) => Sqlite::run(lease.parts().0, sql.to_owned()).await,
+            Checkout::Postgres(lease) => Postgres::run(lease.parts().0, sql.to_owned()).await,
+        }
+    }
+}
+
+impl Checkout {
+    fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await,
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Sqlite(lease) => {
+                let (connection, guard) = lease.parts();
+                Conn::Sqlite { connection, guard }
+            }
+            Self::Postgres(lease) => {
+                let (connection, guard) = lease.parts();
+                Conn::Postgres { connection, guard }
+            }
         }
     }
-}
-
-async fn open_sqlite(url: &str) -> anyhow::Result<Db> {
-    // FULL: what was acknowledged survives the loss of power, not only that of the process.
-    let options = SqliteConnectOptions::from_str(url)?
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(PATIENCE)
-        .disable_statement_logging();
-    make_folder(options.get_filename())?;
-    let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE);
-    let writer = first_connection(|| pool().max_connections(1).connect_with(options.clone())).await?;
-    let readers = pool().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
-    Ok(Db::Sqlite { readers, writer })
-}
-
-/// Connects to a file that another process may be switching to WAL at this moment. That is the one lock for which SQLite
-/// does not wait by itself.
-async fn first_connection<F: Future<Output = Result<SqlitePool>>>(connect: impl Fn() -> F) -> Result<SqlitePool> {
-    const PAUSE: Duration = Duration::from_millis(50);
-    let mut left = PATIENCE.as_millis() / PAUSE.as_millis();
-    loop {
-        match connect().await {
-            Err(error) if dialect::is_sqlite_busy(&error) && left > 0 => left -= 1,
-            outcome => return outcome,
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-fn make_folder(file: &Path) -> std::io::Result<()> {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
-        _ => Ok(()),
-    }
-}
-
-async fn open_postgres(url: &str) -> anyhow::Result<Db> {
-    let options = PgConnectOptions::from_str(url)?.application_name("latchkey").disable_statement_logging();
-    // A pool would try again until it is out of patience, and then not say why.
-    let first = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options)).await;
-    first.context("it did not answer in time")??.close().await?;
-    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(PATIENCE);
-    Ok(Db::Postgres(pool.connect_with(options).await?))
 }

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     edge::{acknowledge::Committed, changes::Subject},
     storage::{
-        Writer,
+        Priority, Writer,
         api_keys::{self, ApiKey},
         expiry_policies::{self, ExpiryPolicy},
         key_terms::{self, Terms},
@@ -39,7 +39,7 @@ pub const fn is_told(app: &App, key: &ApiKey) -> bool {
 
 /// What an earlier call committed, for whoever takes up its wait.
 pub fn earlier(id: &ApiKeyId, version: Version) -> Committed {
-    Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version }
+    Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version, priority: Priority::Revocation }
 }
 
 /// Writes what is said of a key from now on, if that is anything new, and shows the key once the edge has it. A call that

@@ -6,7 +6,7 @@ use super::change;
 use crate::{
     api::{EdgePending, Error, access::WriteApiKeys, fields::Checks, list::Query, path::InPath},
     app::App,
-    storage::{api_keys, outbox::Kind},
+    storage::{Priority, api_keys, outbox::Kind},
 };
 
 const DEFAULT_REASON: &str = "deleted";
@@ -40,7 +40,7 @@ pub async fn delete(
     let mut checks = Checks::default();
     checks.text("reason", reason, REASON_MAX_LENGTH);
     checks.finish()?;
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     let now = app.clock.now();
     let version = api_keys::revoke(transaction.conn(), &caller.environment, &id, reason, now).await?;
     let committed = match version {

@@ -12,7 +12,7 @@ use crate::{
         path::InPath,
     },
     app::App,
-    storage::key_terms::Terms,
+    storage::{Priority, key_terms::Terms},
 };
 
 /// When a key is to expire.
@@ -42,7 +42,7 @@ pub async fn expire(
     InPath(id): InPath<ApiKeyId>,
     OptionalJsonBody(body): OptionalJsonBody<ExpireApiKey>,
 ) -> Result<Json<ShownApiKey>, Error> {
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     let key = change::lock(&mut transaction, &caller.environment, &id).await?;
     let now = app.clock.now();
     let wanted = body.expires_at.unwrap_or(Some(Rfc3339(now))).map(|Rfc3339(at)| at);

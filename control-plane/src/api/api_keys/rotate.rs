@@ -22,7 +22,7 @@ use crate::{
     },
     app::App,
     storage::{
-        Writer,
+        Failure, Writer,
         api_keys::{self, ApiKey},
         expiry_policies::ExpiryPolicy,
         key_terms::{self, Terms},
@@ -152,7 +152,7 @@ async fn lock(
     let key = change::lock(transaction, environment, id).await?;
     // Another call has just given it one more.
     if key.permissions.0.iter().any(|slug| !held.contains(slug)) {
-        return Err(Error::Busy);
+        return Err(Error::Unavailable(Failure::Overloaded));
     }
     Ok((key, policy))
 }

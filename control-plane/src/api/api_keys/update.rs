@@ -20,7 +20,7 @@ use crate::{
     },
     app::App,
     storage::{
-        Writer,
+        Failure, Priority, Writer,
         api_keys::{self, ApiKey},
         key_terms::Terms,
     },
@@ -80,7 +80,8 @@ pub async fn update(
     let changes = Changes::read(&mut checks, body);
     checks.finish()?;
 
-    let mut transaction = app.db.write().await?;
+    let priority = if changes.enabled == Some(false) { Priority::Revocation } else { Priority::Normal };
+    let mut transaction = app.db.write_as(priority).await?;
     let key = lock(&mut transaction, &caller.environment, &id, changes.permissions.as_deref()).await?;
     let now = app.clock.now();
     let mut terms = key.terms();
@@ -155,7 +156,7 @@ async fn lock(
     let key = change::lock(transaction, environment, id).await?;
     let is_lost = |slug: &String| seen.permissions.0.contains(slug) && !key.permissions.0.contains(slug);
     // Another call has just taken from it what it was to keep.
-    if wanted.iter().any(is_lost) { Err(Error::Busy) } else { Ok(key) }
+    if wanted.iter().any(is_lost) { Err(Error::Unavailable(Failure::Overloaded)) } else { Ok(key) }
 }
 
 #[cfg(test)]

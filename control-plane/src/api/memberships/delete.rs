@@ -8,7 +8,7 @@ use super::not_found;
 use crate::{
     api::{EdgePending, Error, access::WriteUsers, path::InPath},
     app::App,
-    storage::{memberships, user_api_keys},
+    storage::{Priority, memberships, user_api_keys},
 };
 
 /// End a membership, and revoke every key that the user has in the organization for ever.
@@ -23,7 +23,7 @@ pub async fn delete(
     InPath(id): InPath<MembershipId>,
 ) -> Result<StatusCode, Error> {
     let environment = &caller.environment;
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     let now = app.clock.now();
     let scope = Scope::Membership(&id);
     let committed = match memberships::lock(transaction.conn(), environment, &id).await? {

@@ -208,7 +208,8 @@ async fn set_inactive(
     id: &MembershipId,
     inactive: bool,
 ) -> Result<Membership, Error> {
-    let mut transaction = app.db.write().await?;
+    let priority = if inactive { db::Priority::Revocation } else { db::Priority::Normal };
+    let mut transaction = app.db.write_as(priority).await?;
     let before = storage::lock(transaction.conn(), environment, id).await?.ok_or_else(|| not_found(id))?;
     let role = db::roles::hold(transaction.conn(), &before.role_id).await?.ok_or_else(|| not_found(id))?;
     change(app, transaction, &before, Wanted { role: &role, inactive }, app.clock.now()).await?;

@@ -7,7 +7,7 @@ use shared::{
 use crate::{
     api::{EdgePending, Error, access::WriteOrganizations, path::InPath},
     app::App,
-    storage::{api_keys, organizations},
+    storage::{Priority, api_keys, organizations},
 };
 
 /// Delete an organization with its roles and memberships, and revoke every key of it for ever.
@@ -22,7 +22,7 @@ pub async fn delete(
     InPath(id): InPath<OrganizationId>,
 ) -> Result<StatusCode, Error> {
     let environment = &caller.environment;
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     let now = app.clock.now();
     let scope = Scope::Organization(&id);
     let committed = match organizations::delete(transaction.conn(), environment, &id, now).await? {

@@ -8,7 +8,7 @@ use crate::{
         path::{InPath, PermissionSlug},
     },
     app::App,
-    storage::{api_keys, environments, permissions, roles},
+    storage::{Priority, api_keys, environments, permissions, roles},
 };
 
 /// Delete a permission, and take it from every role and every key that has it.
@@ -23,7 +23,7 @@ pub async fn delete(
     InPath(PermissionSlug(slug)): InPath<PermissionSlug>,
 ) -> Result<StatusCode, Error> {
     let environment = &caller.environment;
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     let now = app.clock.now();
     let scope = Scope::Permission(environment, &slug);
     let committed = match permissions::delete(transaction.conn(), environment, &slug, now).await? {

@@ -28,7 +28,7 @@ use crate::{
     app::App,
     entropy::OsEntropy,
     storage::{
-        JsonText, Writer, organizations, permissions,
+        JsonText, Priority, Writer, organizations, permissions,
         roles::{self as storage, Of},
         user_api_keys,
     },
@@ -286,7 +286,8 @@ async fn change_permissions(
     slug: &str,
     change: Change,
 ) -> Result<Role, Error> {
-    let mut transaction = app.db.write().await?;
+    let priority = if matches!(change, Change::Add(_)) { Priority::Normal } else { Priority::Revocation };
+    let mut transaction = app.db.write_as(priority).await?;
     hold(&mut transaction, environment, of).await?;
     if storage::get(transaction.conn(), environment, of, slug).await?.is_none() {
         return Err(not_found(slug));

@@ -8,7 +8,7 @@ use shared::{
 use crate::{
     api::{EdgePending, Error, access::WriteUsers, path::InPath},
     app::App,
-    storage::{memberships, user_api_keys, users},
+    storage::{Priority, memberships, user_api_keys, users},
 };
 
 /// Delete a user with all memberships, and revoke every key of the user for ever.
@@ -23,7 +23,7 @@ pub async fn delete(
     InPath(id): InPath<UserId>,
 ) -> Result<StatusCode, Error> {
     let environment = &caller.environment;
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     let now = app.clock.now();
     let scope = Scope::User(&id);
     let committed = match users::lock(transaction.conn(), environment, &id).await? {

@@ -13,7 +13,7 @@ use crate::{
         testing::{DEADLINE, World, feed::Mood},
     },
     storage::{
-        Db, api_keys, edge_sync,
+        Db, Priority, api_keys, edge_sync,
         outbox::{self, Kind},
         testing::{conformance, execute},
     },
@@ -94,6 +94,7 @@ conformance! {
             let change = Committed {
                 subject: Subject::Key(Kind::ApiKey, id.to_string()),
                 version: world.change_key_for_feed(&id).await,
+                priority: Priority::Normal,
             };
             let answer = process.app.acknowledge(&change).await;
             assert!(matches!(answer, Err(Unacknowledged::Pending)), "{mood:?}: {answer:?}");
@@ -175,7 +176,7 @@ conformance! {
         for number in 0..35 {
             let id = world.create_key_for_feed(&number.to_string()).await;
             let version = world.change_key_for_feed(&id).await;
-            changes.push(Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version });
+            changes.push(Committed { subject: Subject::Key(Kind::ApiKey, id.to_string()), version, priority: Priority::Normal });
         }
         let (app, ends) = world.linked_app(PATIENT);
         let mut pump = Pump::new(app.clone(), world.feeder(), ends.waiters);

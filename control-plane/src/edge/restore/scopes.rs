@@ -12,7 +12,7 @@ use shared::{
 use crate::{
     clock::Clock,
     storage::{
-        self, Conn, Db, api_keys,
+        self, Conn, Db, Priority, api_keys,
         feed::{self, ScopeChange},
         memberships, organizations, permissions, restore, roles, user_api_keys, users,
     },
@@ -87,7 +87,7 @@ impl ChangedScopes {
 
 async fn delete_organization(db: &Db, clock: &Clock, id: &OrganizationId, generation: Version) -> storage::Result<u64> {
     let now = clock.now();
-    let mut transaction = db.write().await?;
+    let mut transaction = db.write_as(Priority::Publisher).await?;
     let Some(environment) = restore::organization_below(transaction.conn(), id, generation).await? else {
         return Ok(0);
     };
@@ -103,7 +103,7 @@ async fn delete_organization(db: &Db, clock: &Clock, id: &OrganizationId, genera
 
 async fn delete_user(db: &Db, clock: &Clock, id: &UserId, generation: Version) -> storage::Result<u64> {
     let now = clock.now();
-    let mut transaction = db.write().await?;
+    let mut transaction = db.write_as(Priority::Publisher).await?;
     let Some(environment) = restore::environment_of_user(transaction.conn(), id).await? else { return Ok(0) };
     memberships::delete_all_of_user(transaction.conn(), id).await?;
     user_api_keys::revoke_all_of_user(transaction.conn(), &environment, id, "user_deleted", now).await?;
@@ -121,7 +121,7 @@ async fn change_role(
     allowed: BTreeSet<String>,
 ) -> storage::Result<u64> {
     let now = clock.now();
-    let mut transaction = db.write().await?;
+    let mut transaction = db.write_as(Priority::Publisher).await?;
     let permissions: Vec<String> = allowed.iter().cloned().collect();
     let changed = restore::change_role(transaction.conn(), id, &permissions, generation, now).await?;
     let Some(environment) = changed else { return Ok(0) };
@@ -140,7 +140,7 @@ async fn change_membership(
     effect: Effect,
 ) -> storage::Result<u64> {
     let now = clock.now();
-    let mut transaction = db.write().await?;
+    let mut transaction = db.write_as(Priority::Publisher).await?;
     let Some(below) = restore::membership_below(transaction.conn(), id, generation).await? else { return Ok(0) };
     let (environment, pair) = (&below.environment_id, (&below.organization_id, &below.user_id));
     if effect == Effect::Revoke {
@@ -170,7 +170,7 @@ async fn delete_permissions(
     permissions: &[(String, Version)],
 ) -> storage::Result<u64> {
     let now = clock.now();
-    let mut transaction = db.write().await?;
+    let mut transaction = db.write_as(Priority::Publisher).await?;
     let Some(reached) = restore::generation(transaction.conn(), environment).await? else { return Ok(0) };
     let mut deleted = 0;
     for (slug, generation) in permissions.iter().filter(|(_, generation)| *generation > reached) {

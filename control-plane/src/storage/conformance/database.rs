@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use super::*;
 use crate::storage::{
-    Db, environments, organizations,
+    Db, Failure, environments, organizations, probe,
     testing::{self, Tenant, conformance, execute},
 };
 
@@ -79,6 +79,58 @@ conformance! {
         assert!(!db.is_migrated().await.unwrap());
         execute(&db, "DROP TABLE _sqlx_migrations").await;
         assert!(!db.is_migrated().await.unwrap());
+    }
+
+    async fn additive_migration_of_a_newer_version_is_accepted(db: Db) {
+        let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+            SELECT 9999, 'of the future', TRUE, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
+        execute(&db, sql).await;
+        db.migrate().await.unwrap();
+        execute(&db, "INSERT INTO schema_requirements (migration, needs_version) VALUES (9999, '7.8.9')").await;
+        let error = db.migrate().await.unwrap_err().to_string();
+        assert!(error.contains("install version 7.8.9 or newer"), "{error}");
+    }
+
+    async fn database_with_another_first_migration_is_refused(db: Db) {
+        execute(&db, "DELETE FROM _sqlx_migrations WHERE version > 1").await;
+        execute(&db, "UPDATE _sqlx_migrations SET checksum = ''").await;
+        let error = db.migrate().await.unwrap_err().to_string();
+        assert!(error.contains("migration 1 of this database is not the one"), "{error}");
+    }
+
+    async fn probe_writes_whether_or_not_a_write_failed(db: Db) {
+        probe::write(db.write().await.unwrap().conn(), probe::LARGE).await.unwrap();
+        assert_eq!(db.check_writes().await, Ok(()));
+        db.0.health.fail(Failure::Full);
+        assert_eq!(db.check_writes().await, Ok(()), "a write went through, so the failure has passed");
+        assert_eq!(db.0.health.known_failure(), None);
+    }
+
+    async fn transaction_in_which_a_statement_failed_is_not_committed(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let mut transaction = db.write().await.unwrap();
+        organizations::delete(transaction.conn(), &tenant.environment, &tenant.organization, START).await.unwrap();
+        on_db!(transaction.conn(), c => sqlx::query("SELECT no_such_column FROM environments").execute(c).await.map(drop)).unwrap_err();
+        transaction.commit().await.unwrap_err();
+        assert!(ask!(db, organizations::get, &tenant.environment, &tenant.organization).is_some());
+    }
+
+    /// As when a client goes away, or a request takes too long.
+    async fn write_that_is_abandoned_half_way_leaves_no_transaction_behind(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        for polls in 1..20 {
+            let mut write = std::pin::pin!(add_to_name(&db, &tenant));
+            for _ in 0..polls {
+                if futures::poll!(&mut write).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let before = ask!(db, organizations::get, &tenant.environment, &tenant.organization).unwrap().name;
+        add_to_name(&db, &tenant).await;
+        let after = ask!(db, organizations::get, &tenant.environment, &tenant.organization).unwrap().name;
+        assert_eq!(after, format!("{before}+"));
     }
 
     async fn a_transaction_that_is_not_committed_never_was(db: Db) {

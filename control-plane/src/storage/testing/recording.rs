@@ -10,9 +10,7 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-use futures::{future::BoxFuture, stream::BoxStream};
 use serde::{Deserialize, Serialize};
-use sqlx::{Database, Describe, Either, Error, Execute, Executor, SqlStr, error::BoxDynError};
 
 /// The environment variable with the name of the file.
 pub(crate) const FILE: &str = "LATCHKEY_TEST_QUESTIONS";
@@ -53,104 +51,15 @@ impl Place {
     }
 }
 
-/// A connection whose questions are written down.
-#[derive(Debug)]
-pub(crate) struct Recorded<C> {
-    pub connection: C,
-    pub place: Place,
-}
-
-impl<'c, C: Executor<'c>> Executor<'c> for Recorded<C>
-where
-    <C::Database as Database>::Arguments: Debug,
-{
-    type Database = C::Database;
-
-    fn fetch_many<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxStream<
-        'e,
-        Result<Either<<Self::Database as Database>::QueryResult, <Self::Database as Database>::Row>, Error>,
-    >
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Self::Database>,
-    {
-        self.connection.fetch_many(Taken::new(query, self.place))
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<<Self::Database as Database>::Row>, Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Self::Database>,
-    {
-        self.connection.fetch_optional(Taken::new(query, self.place))
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [<Self::Database as Database>::TypeInfo],
-    ) -> BoxFuture<'e, Result<<Self::Database as Database>::Statement, Error>>
-    where
-        'c: 'e,
-    {
-        self.connection.prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Self::Database>, Error>>
-    where
-        'c: 'e,
-    {
-        self.connection.describe(sql)
-    }
-}
-
-/// A query, taken apart to look at its text.
-struct Taken<DB: Database> {
-    sql: SqlStr,
-    arguments: Option<Result<Option<DB::Arguments>, BoxDynError>>,
-    persistent: bool,
-}
-
-impl<DB: Database> Taken<DB> {
-    fn new<'q>(mut query: impl Execute<'q, DB>, place: Place) -> Self
-    where
-        DB::Arguments: Debug,
-    {
-        let (persistent, arguments) = (query.persistent(), query.take_arguments());
-        let sql = query.sql();
-        if let (Some(file), Ok(Some(arguments))) = (&*RECORD, &arguments) {
-            file.note(Question {
-                place,
-                database: DB::NAME.to_owned(),
-                sql: sql.as_str().to_owned(),
-                arguments: format!("{arguments:?}"),
-            });
-        }
-        Self { sql, arguments: Some(arguments), persistent }
-    }
-}
-
-impl<DB: Database> Execute<'_, DB> for Taken<DB> {
-    fn sql(self) -> SqlStr {
-        self.sql
-    }
-
-    fn statement(&self) -> Option<&DB::Statement> {
-        None
-    }
-
-    fn take_arguments(&mut self) -> Result<Option<DB::Arguments>, BoxDynError> {
-        self.arguments.take().unwrap_or(Ok(None))
-    }
-
-    fn persistent(&self) -> bool {
-        self.persistent
+/// Writes a question down, if the environment names a file.
+pub(crate) fn note(place: &Place, database: &str, sql: &str, arguments: &dyn Debug) {
+    if let Some(file) = &*RECORD {
+        file.note(Question {
+            place: place.clone(),
+            database: database.to_owned(),
+            sql: sql.to_owned(),
+            arguments: format!("{arguments:?}"),
+        });
     }
 }
 

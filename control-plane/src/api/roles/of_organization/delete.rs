@@ -9,7 +9,10 @@ use crate::{
         roles::{hold, not_found},
     },
     app::App,
-    storage::roles::{self, Of},
+    storage::{
+        Priority,
+        roles::{self, Of},
+    },
 };
 
 /// Delete a role of an organization's own, if no user has it.
@@ -25,7 +28,7 @@ pub async fn delete(
     InPaths((organization, RoleSlug(slug))): InPaths<(OrganizationId, RoleSlug)>,
 ) -> Result<StatusCode, Error> {
     let (environment, of) = (&caller.environment, Of::Organization(&organization));
-    let mut transaction = app.db.write().await?;
+    let mut transaction = app.db.write_as(Priority::Revocation).await?;
     hold(&mut transaction, environment, of).await?;
     let role = roles::lock(transaction.conn(), environment, of, &slug).await?.ok_or_else(|| not_found(&slug))?;
     if roles::is_assigned(transaction.conn(), &role.id).await? {
