@@ -127,6 +127,8 @@ conformance! {
                 tokio::task::yield_now().await;
             }
         }
+        // Behind all of those, one of which may just be committing.
+        add_to_name(&db, &tenant).await;
         let before = ask!(db, organizations::get, &tenant.environment, &tenant.organization).unwrap().name;
         add_to_name(&db, &tenant).await;
         let after = ask!(db, organizations::get, &tenant.environment, &tenant.organization).unwrap().name;
