@@ -1,9 +1,10 @@
-//! The settings: `defaults.toml`, then a file, then the environment.
+//! The settings, and what they may be. `config/sources.rs` reads them.
 
-use std::{env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::Path};
+mod sources;
 
-use anyhow::Context;
-use config::{Config as Sources, Environment, File, FileFormat};
+use std::{env, ffi::OsString, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::Path};
+
+use anyhow::{Context, anyhow, bail, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::seal::EdgeSecrets;
@@ -40,6 +41,8 @@ pub struct Config {
     pub metrics_token: SecretString,
     pub log_format: LogFormat,
     pub log_filter: String,
+    #[serde(skip)]
+    pub trimmed_secrets: Vec<String>,
 }
 
 /// What pools connections between this server and Postgres.
@@ -95,31 +98,24 @@ const USAGE_RETENTION_MAX_DAYS: u32 = 36_500;
 const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
 
 impl Config {
-    /// Reads the settings. `database_url`, if given, wins over every other source.
-    pub fn load(file: Option<&Path>, database_url: Option<&str>) -> anyhow::Result<Self> {
-        let variables =
-            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::read(file, database_url, variables)
+    /// Reads the settings. `config_file`, if given, is read instead of the one that `LATCHKEY_CONFIG` names;
+    /// `database_url`, if given, wins over every other source.
+    pub fn load(config_file: Option<&Path>, database_url: Option<&str>) -> anyhow::Result<Self> {
+        Self::read(config_file, database_url, env::vars_os())
     }
 
     fn read(
-        file: Option<&Path>,
+        config_file: Option<&Path>,
         database_url: Option<&str>,
-        variables: impl Iterator<Item = (String, String)>,
+        variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> anyhow::Result<Self> {
-        // A misspelt setting must not be passed over, so every other variable of this prefix is an error.
-        let settings = variables.filter(|(name, _)| !is_no_setting(name)).collect();
-        let environment = Environment::with_prefix("LATCHKEY").source(Some(settings));
-        let mut sources = Sources::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(file) = file {
-            sources = sources.add_source(File::from(file).format(FileFormat::Toml));
-        }
-        let sources = sources.add_source(environment).set_override_option("database_url", database_url)?;
-        let config: Self = sources
-            .build()
-            .and_then(Sources::try_deserialize)
-            .context("a setting is wrong; defaults.toml in the documentation names them all")?;
+        let settings = sources::read(config_file, database_url, variables)?;
+        // The error spans several lines; the message alone does not name the setting.
+        let config: Result<Self, _> = settings.values.try_into();
+        let mut config = config.map_err(|error| anyhow!("{}", error.to_string().trim().replace('\n', " ")))?;
+        config.trimmed_secrets = settings.trimmed_secrets;
         config.check_ranges()?;
+        config.check_text()?;
         config.check_combinations()?;
         Ok(config)
     }
@@ -147,14 +143,35 @@ impl Config {
         check_range("client_address_hops", self.client_address_hops, 1..=20)
     }
 
+    /// What cannot be sent is refused here rather than left out later. No error holds a value.
+    fn check_text(&self) -> anyhow::Result<()> {
+        for (setting, token) in [("edge_kv_token", &self.edge_kv_token), ("metrics_token", &self.metrics_token)] {
+            ensure!(
+                token.expose_secret().chars().all(|c| matches!(c, ' '..='~')),
+                "{setting} has a line break or another character that no HTTP header can hold; set it to the token alone"
+            );
+        }
+        ensure!(
+            !self.database_url.expose_secret().contains(char::is_control),
+            "database_url has a line break or another control character; set it to the URL alone"
+        );
+        for (setting, url) in [("edge_kv_url", &self.edge_kv_url), ("edge_url", &self.edge_url)] {
+            ensure!(
+                !url.contains(|c: char| c.is_whitespace() || c.is_control()),
+                "{setting} has white space or a control character; set it to the URL alone"
+            );
+        }
+        Ok(())
+    }
+
     fn check_combinations(&self) -> anyhow::Result<()> {
         let (drain, shutdown) = (self.drain_seconds, self.shutdown_seconds);
-        anyhow::ensure!(
+        ensure!(
             drain < shutdown,
             "drain_seconds ({drain}) must be less than shutdown_seconds ({shutdown}), which includes it"
         );
         let is_postgres = self.database_url.expose_secret().starts_with("postgres");
-        anyhow::ensure!(
+        ensure!(
             is_postgres || self.database_pooler == Pooler::None,
             "database_pooler is for Postgres; remove it, or set database_url to a `postgres://` URL"
         );
@@ -167,16 +184,27 @@ impl Config {
         Self::read(None, None, std::iter::empty()).unwrap()
     }
 
-    /// The edge's settings, if there is an edge.
+    /// The settings of the edge, if there is an edge.
     pub fn edge(&self) -> anyhow::Result<Option<EdgeConfig>> {
-        if self.edge_kv_url.is_empty() {
+        let token = ("edge_kv_token", self.edge_kv_token.expose_secret());
+        let required = [
+            ("edge_kv_url", self.edge_kv_url.as_str()),
+            ("edge_kv_namespace", &self.edge_kv_namespace),
+            ("edge_secret", self.edge_secret.expose_secret()),
+            ("edge_url", &self.edge_url),
+        ];
+        let Some((set, _)) = required.into_iter().chain([token]).find(|(_, value)| !value.is_empty()) else {
             return Ok(None);
+        };
+        let mut missing: Vec<&str> =
+            required.iter().filter(|(_, value)| value.is_empty()).map(|(setting, _)| *setting).collect();
+        // The KV that `wrangler dev` runs on this machine wants no token.
+        if token.1.is_empty() && self.edge_kv_url.starts_with("https://api.cloudflare.com/") {
+            missing.push(token.0);
         }
-        anyhow::ensure!(!self.edge_kv_namespace.is_empty(), "edge_kv_url is set, so edge_kv_namespace must be set too");
-        anyhow::ensure!(
-            !self.edge_url.is_empty(),
-            "edge_kv_url is set, so edge_url must be set too: changes go to the Worker before they go to KV"
-        );
+        if !missing.is_empty() {
+            bail!("{set} is set, so the rest of the edge must be set too; missing: {}", missing.join(", "));
+        }
         let secrets = EdgeSecrets::parse(self.edge_secret.expose_secret()).context("edge_secret")?;
         Ok(Some(EdgeConfig {
             url: self.edge_url.trim_end_matches('/').to_owned(),
@@ -190,19 +218,8 @@ impl Config {
 }
 
 fn check_range<T: PartialOrd + Display>(setting: &str, value: T, range: RangeInclusive<T>) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        range.contains(&value),
-        "{setting} is {value}; it must be between {} and {}",
-        range.start(),
-        range.end()
-    );
+    ensure!(range.contains(&value), "{setting} is {value}; it must be between {} and {}", range.start(), range.end());
     Ok(())
-}
-
-/// Variables that share our prefix and are read elsewhere: by the command line, and by the tools that build and test.
-fn is_no_setting(variable: &str) -> bool {
-    ["LATCHKEY_CONFIG", "LATCHKEY_CACHE_DIR", "LATCHKEY_BIN"].contains(&variable)
-        || variable.starts_with("LATCHKEY_TEST_")
 }
 
 /// The settings of a configured edge.
@@ -226,8 +243,18 @@ pub struct EdgeConfig {
 mod tests {
     use super::*;
 
-    fn environment(variables: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>().into_iter()
+    fn environment(variables: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString)> {
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>().into_iter()
+    }
+
+    fn from_environment(variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+        Config::read(None, None, environment(variables))
+    }
+
+    /// The whole of an error, as `latchkey` prints it.
+    #[track_caller]
+    fn refusal<T: std::fmt::Debug>(result: anyhow::Result<T>) -> String {
+        format!("{:#}", result.unwrap_err())
     }
 
     #[test]
@@ -255,9 +282,166 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_does_not_exist_is_named() {
-        let error = Config::read(None, None, environment(&[("LATCHKEY_LISTEM", "x")])).unwrap_err();
-        assert!(format!("{error:#}").contains("listem"), "{error:#}");
+    fn unknown_setting_is_named() {
+        for name in ["LATCHKEY_LISTEM", "LATCHKEY_PORT", "LATCHKEY_EDGE_KV_TOKN_FILE", "LATCHKEY_SERVICE_NAME"] {
+            let error = refusal(from_environment(&[(name, "hush")]));
+            assert!(error.contains(name) && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn variables_of_kubernetes_services_are_ignored_and_settings_never() {
+        let config = from_environment(&[
+            ("LATCHKEY_PORT", "tcp://10.96.0.1:8787"),
+            ("LATCHKEY_SERVICE_HOST", "10.96.0.1"),
+            ("LATCHKEY_SERVICE_PORT", "8787"),
+            ("LATCHKEY_SERVICE_PORT_HTTP", "8787"),
+            ("LATCHKEY_PORT_8787_TCP", "tcp://10.96.0.1:8787"),
+            ("LATCHKEY_PORT_8787_TCP_ADDR", "10.96.0.1"),
+            ("LATCHKEY_EDGE_PORT", "tcp://10.96.0.2:80"),
+            ("LATCHKEY_LISTEN", "127.0.0.1:9"),
+        ]);
+        assert_eq!(config.unwrap().listen.port(), 9);
+    }
+
+    #[test]
+    fn blank_value_counts_as_not_set() {
+        for blank in ["", " ", "\n"] {
+            for setting in toml::from_str::<toml::Table>(DEFAULTS).unwrap().keys() {
+                let name = format!("LATCHKEY_{}", setting.to_uppercase());
+                let config = from_environment(&[(&name, blank)]).unwrap();
+                assert_eq!(config.database_url.expose_secret(), "sqlite:latchkey.db", "{name}");
+            }
+            let config = Config::read(Some(Path::new(blank)), Some(blank), environment(&[("LATCHKEY_CONFIG", blank)]));
+            assert_eq!(config.unwrap().database_url.expose_secret(), "sqlite:latchkey.db");
+        }
+    }
+
+    #[test]
+    fn config_file_is_found_through_the_environment_and_the_command_line_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&one, "listen = '127.0.0.1:1'").unwrap();
+        std::fs::write(&other, "listen = '127.0.0.1:2'").unwrap();
+        let variables = [("LATCHKEY_CONFIG", one.to_str().unwrap())];
+        assert_eq!(from_environment(&variables).unwrap().listen.port(), 1);
+        let config = Config::read(Some(&other), None, environment(&variables)).unwrap();
+        assert_eq!(config.listen.port(), 2);
+    }
+
+    #[test]
+    fn white_space_at_the_ends_of_a_value_is_ignored_and_remembered_of_secrets() {
+        let config = from_environment(&[
+            ("LATCHKEY_EDGE_KV_TOKEN", "token\r\n"),
+            ("LATCHKEY_EDGE_URL", " https://keys.example.com\n"),
+            ("LATCHKEY_DRAIN_SECONDS", "7\n"),
+        ]);
+        let config = config.unwrap();
+        assert_eq!(config.edge_kv_token.expose_secret(), "token");
+        assert_eq!((config.edge_url.as_str(), config.drain_seconds), ("https://keys.example.com", 7));
+        assert_eq!(config.trimmed_secrets, ["LATCHKEY_EDGE_KV_TOKEN"]);
+    }
+
+    #[test]
+    fn value_that_cannot_be_sent_is_refused_by_name() {
+        for (setting, value) in [
+            ("EDGE_KV_TOKEN", "hush\nhush"),
+            ("EDGE_KV_TOKEN", "hush\u{7f}"),
+            ("EDGE_KV_TOKEN", "hüsh"),
+            ("METRICS_TOKEN", "hush\thush"),
+            ("DATABASE_URL", "postgres://me:hush\n@db/x"),
+            ("EDGE_URL", "https://hush\n.example.com"),
+            ("EDGE_KV_URL", "https://hush .example.com"),
+        ] {
+            let error = refusal(from_environment(&[(&format!("LATCHKEY_{setting}"), value)]));
+            assert!(error.contains(&setting.to_lowercase()) && !error.contains("hush"), "{setting}: {error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn variable_that_is_not_utf8_is_named() {
+        use std::os::unix::ffi::OsStringExt;
+        let bad = || OsString::from_vec(b"hush\xff".to_vec());
+        let error = refusal(Config::read(None, None, [("LATCHKEY_EDGE_SECRET".into(), bad())].into_iter()));
+        assert!(error.contains("LATCHKEY_EDGE_SECRET is not valid UTF-8") && !error.contains("hush"), "{error}");
+        assert!(Config::read(None, None, [("OTHER".into(), bad()), (bad(), bad())].into_iter()).is_ok());
+    }
+
+    #[test]
+    fn secret_is_read_from_the_file_that_its_setting_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "postgres://from-file\n").unwrap();
+        let config_file = folder.path().join("latchkey.toml");
+        let path = file.to_str().unwrap();
+        for secret in sources::SECRETS {
+            let variable = format!("LATCHKEY_{}_FILE", secret.to_uppercase());
+            std::fs::write(&config_file, format!("{secret}_file = '{path}'")).unwrap();
+            for config in
+                [from_environment(&[(&variable, path)]), Config::read(Some(&config_file), None, environment(&[]))]
+            {
+                let config = config.unwrap();
+                let values = [&config.database_url, &config.edge_kv_token, &config.edge_secret, &config.metrics_token];
+                let read = values.iter().filter(|value| value.expose_secret() == "postgres://from-file").count();
+                assert_eq!(read, 1, "{secret}");
+            }
+            let value = format!("LATCHKEY_{}", secret.to_uppercase());
+            let error = refusal(from_environment(&[(&variable, path), (&value, "hush")]));
+            assert!(error.contains(&variable) && error.contains(&format!("{value} and")), "{error}");
+        }
+    }
+
+    #[test]
+    fn database_url_of_the_command_line_wins_over_a_secret_file() {
+        let variables = [("LATCHKEY_DATABASE_URL_FILE", "/nowhere")];
+        let config = Config::read(None, Some("sqlite:other.db"), environment(&variables)).unwrap();
+        assert_eq!(config.database_url.expose_secret(), "sqlite:other.db");
+    }
+
+    #[test]
+    fn secret_file_that_is_no_use_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &[u8]| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, content).unwrap();
+            file.to_str().unwrap().to_owned()
+        };
+        let files = [
+            folder.path().join("absent").to_str().unwrap().to_owned(),
+            folder.path().to_str().unwrap().to_owned(),
+            write("empty", b""),
+            write("blank", b" \n"),
+            write("binary", b"hush\xff"),
+            write("long", &[b'x'; 65_537]),
+        ];
+        for file in files {
+            let error = refusal(from_environment(&[("LATCHKEY_EDGE_SECRET_FILE", &file)]));
+            assert!(error.contains(&file) && error.contains("LATCHKEY_EDGE_SECRET_FILE"), "{error}");
+        }
+    }
+
+    #[test]
+    fn configuration_file_error_names_the_place_and_quotes_no_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("latchkey.toml");
+        for (content, named) in [
+            ("listen = '127.0.0.1:1'\nedge_secret = 'hush", "line 2"),
+            ("edge_secret = hush", "line 1"),
+            ("edge_secret = 1\nedge_secret = 'hush'", "line 2"),
+            ("database_url = ['hush']", "`database_url`"),
+            ("database_url = { hush = 'hush' }", "`database_url`"),
+            ("edge_secret = 12345", "`edge_secret`"),
+            ("drain_seconds = 'hush'", "`drain_seconds`"),
+            ("listen = 'hush'", "listen"),
+            ("log_format = 'hush'", "log_format"),
+            ("listem = 'hush'", "`listem`"),
+            ("[edge]\nsecret = 'hush'", "`edge`"),
+        ] {
+            std::fs::write(&file, content).unwrap();
+            let error = refusal(Config::read(Some(&file), None, environment(&[])));
+            assert!(error.contains(named) && !error.contains("hush") && !error.contains('\n'), "{content}: {error}");
+        }
     }
 
     #[test]
@@ -308,13 +492,32 @@ mod tests {
     }
 
     #[test]
-    fn a_half_configured_edge_is_refused() {
-        let half = [
-            ("LATCHKEY_EDGE_KV_URL", "http://127.0.0.1:1"),
-            ("LATCHKEY_EDGE_KV_NAMESPACE", "keys"),
-            ("LATCHKEY_EDGE_URL", "http://127.0.0.1:2"),
+    fn part_of_an_edge_is_refused_with_what_is_missing() {
+        let secret = "an edge secret of the tests and nobody else";
+        let all = [
+            ("edge_kv_url", "http://127.0.0.1:1"),
+            ("edge_kv_namespace", "keys"),
+            ("edge_secret", secret),
+            ("edge_url", "http://127.0.0.1:2"),
+            ("edge_kv_token", "token"),
         ];
-        let error = Config::read(None, None, environment(&half)).unwrap().edge().unwrap_err();
-        assert!(format!("{error:#}").contains("at least 32 characters"), "{error:#}");
+        let edge = |settings: &[(&str, &str)]| {
+            let variables: Vec<(String, &str)> =
+                settings.iter().map(|(name, value)| (format!("LATCHKEY_{}", name.to_uppercase()), *value)).collect();
+            let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+            from_environment(&variables).unwrap().edge()
+        };
+        assert!(edge(&all).unwrap().is_some());
+        assert!(edge(&all[..4]).unwrap().is_some(), "the KV of this machine wants no token");
+        for only in &all {
+            let error = refusal(edge(&[*only]));
+            for (other, _) in all[..4].iter().filter(|(other, _)| *other != only.0) {
+                assert!(error.contains(other), "{}: {error}", only.0);
+            }
+        }
+        let cloudflare = [("edge_kv_url", "https://api.cloudflare.com/client/v4/accounts/x"), all[1], all[2], all[3]];
+        assert!(refusal(edge(&cloudflare)).contains("missing: edge_kv_token"));
+        let error = refusal(edge(&[all[0], all[1], all[3], ("edge_secret", "short")]));
+        assert!(error.contains("at least 32 characters"), "{error}");
     }
 }

@@ -133,6 +133,9 @@ impl System {
             .env("LATCHKEY_EDGE_KV_URL", format!("{}/cdn-cgi/explorer/api", self.edge_url()))
             .env("LATCHKEY_EDGE_KV_NAMESPACE", KV_NAMESPACE)
             .env_remove("LATCHKEY_EDGE_KV_TOKEN")
+            .env_remove("LATCHKEY_EDGE_KV_TOKEN_FILE")
+            .env_remove("LATCHKEY_EDGE_SECRET_FILE")
+            .env_remove("LATCHKEY_DATABASE_URL_FILE")
             .env_remove("LATCHKEY_CONFIG")
             .env("LATCHKEY_EDGE_URL", self.edge_url());
         Ok(command)

@@ -15,7 +15,7 @@ mod migrate;
 mod openapi;
 mod serve;
 
-use std::{io::IsTerminal, path::PathBuf, time::Duration};
+use std::{ffi::OsString, io::IsTerminal, path::Path, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -34,11 +34,13 @@ use crate::{
 #[command(name = "latchkey", version, arg_required_else_help = true)]
 pub struct Cli {
     /// Read settings from this file (TOML). Each can also be set in the environment, as LATCHKEY_LISTEN for `listen`.
-    #[arg(long, global = true, value_name = "FILE", env = "LATCHKEY_CONFIG")]
-    config: Option<PathBuf>,
+    /// Without it, the file that LATCHKEY_CONFIG names is read, if it names one.
+    // As text, because clap refuses an empty path, which counts as none here.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<OsString>,
 
     /// The database: `sqlite:FILE` or `postgres://…`.
-    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
 
     #[command(subcommand)]
@@ -72,7 +74,7 @@ impl Cli {
         if let Command::Openapi = self.command {
             return openapi::run();
         }
-        let config = Config::load(self.config.as_deref(), self.database_url.as_deref())?;
+        let config = Config::load(self.config.as_deref().map(Path::new), self.database_url.as_deref())?;
         start_logging(&config)?;
         if let Command::Doctor = self.command {
             return doctor::run(&config).await;

@@ -38,7 +38,8 @@ const ANSWER_LIMIT: usize = 50_000_000;
 pub struct Kv {
     http: Client,
     namespace: Url,
-    token: SecretString,
+    /// Absent for the KV of `wrangler dev`, which wants none.
+    authorization: Option<header::HeaderValue>,
     budget: Budget,
 }
 
@@ -210,8 +211,8 @@ impl Kv {
         if let Ok(mut segments) = namespace.path_segments_mut() {
             segments.extend(["storage", "kv", "namespaces", &edge.kv_namespace]);
         }
-        let http = http_client(timeout)?;
-        Ok(Self { http, namespace, token: edge.kv_token.clone(), budget: Budget::new(clock) })
+        let authorization = authorization(&edge.kv_token)?;
+        Ok(Self { http: http_client(timeout)?, namespace, authorization, budget: Budget::new(clock) })
     }
 
     /// Writes pairs, and returns the names of those that KV could not write everywhere.
@@ -273,12 +274,8 @@ impl Kv {
         }
         let mut request = Request::new(method, url);
         request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        // What cannot be a header is no token either, and is refused as one that is missing.
-        if let Ok(mut bearer) = header::HeaderValue::try_from(format!("Bearer {}", self.token.expose_secret()))
-            && !self.token.expose_secret().is_empty()
-        {
-            bearer.set_sensitive(true);
-            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
         *request.body_mut() = body.map(Into::into);
         request
@@ -299,6 +296,16 @@ impl Kv {
         let envelope: Envelope<T> = serde_json::from_slice(&body?).map_err(|_| KvError::Unreadable)?;
         if envelope.success { Ok(envelope) } else { Err(KvError::Unreadable) }
     }
+}
+
+fn authorization(token: &SecretString) -> anyhow::Result<Option<header::HeaderValue>> {
+    if token.expose_secret().is_empty() {
+        return Ok(None);
+    }
+    let mut bearer = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+        .context("edge_kv_token has a character that no HTTP header can hold")?;
+    bearer.set_sensitive(true);
+    Ok(Some(bearer))
 }
 
 /// A client that gives up after this time and follows no redirects: what it shows a host is for that host alone.
