@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
@@ -6,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     app::App,
+    cli::secret_file,
     clock::Clock,
     config::{Config, EdgeConfig},
     edge::{acknowledge::Committed, changes::Subject, pump},
@@ -19,7 +22,7 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Create a management key. Its text is shown this once.
+    /// Create a management key. Its text is shown this once, or written to a file.
     Create {
         /// The environment that it manages.
         #[arg(long, value_name = "ID")]
@@ -30,6 +33,9 @@ pub(super) enum Command {
         /// What it may do; give it more than once for more. `*` is everything.
         #[arg(long = "scope", default_value = "*", value_parser = keys::parse_scope)]
         scopes: Vec<String>,
+        /// Write the key to this file, which only its owner may read, and print it nowhere. The file must not exist.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -53,26 +59,42 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
     db.migrate().await?;
     match command {
-        Command::Create { environment, name, scopes, json } => create(db, &environment, &name, &scopes, json).await,
+        Command::Create { environment, name, scopes, output, json } => {
+            create(db, &environment, &name, &scopes, output.as_deref(), json).await
+        }
         Command::List { environment, json } => list(db, &environment, json).await,
         Command::Revoke { id } => revoke(App::new(db.clone(), Clock::system()), config.edge()?, &id).await,
     }
 }
 
-async fn create(db: &Db, environment: &EnvironmentId, name: &str, scopes: &[String], json: bool) -> anyhow::Result<()> {
+async fn create(
+    db: &Db,
+    environment: &EnvironmentId,
+    name: &str,
+    scopes: &[String],
+    output: Option<&Path>,
+    json: bool,
+) -> anyhow::Result<()> {
     let mut transaction = db.write().await?;
     environments::get(transaction.conn(), environment)
         .await?
         .with_context(|| format!("there is no environment {environment}; `latchkey environments list` shows them"))?;
     let key = keys::create_management_key(&mut transaction, environment, name, scopes, &Clock::system()).await?;
+    let pending = output.map(|file| secret_file::write(file, key.text.expose())).transpose()?;
     transaction.commit().await?;
-    if json {
-        print_line!(
+    if let Some(pending) = pending {
+        pending.keep()?;
+    }
+    match (output, json) {
+        (None, true) => print_line!(
             "{}",
             json!({"id": key.id, "value": key.text.expose(), "environment_id": environment, "scopes": scopes})
-        );
-    } else {
-        print_line!("Made the management key {}, shown this once: {}", key.id, key.text.expose());
+        ),
+        (Some(file), true) => {
+            print_line!("{}", json!({"id": key.id, "output": file, "environment_id": environment, "scopes": scopes}))
+        }
+        (None, false) => print_line!("Made the management key {}, shown this once: {}", key.id, key.text.expose()),
+        (Some(file), false) => print_line!("Made the management key {}, and wrote it to {}", key.id, file.display()),
     }
     Ok(())
 }

@@ -7,15 +7,24 @@ macro_rules! print_line {
     };
 }
 
+mod backup;
+mod database;
 mod doctor;
 mod edge;
 mod environments;
+mod first_run;
 mod management_keys;
 mod migrate;
 mod openapi;
+mod secret_file;
 mod serve;
 
-use std::{ffi::OsString, io::IsTerminal, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -29,7 +38,9 @@ use crate::{
 
 /// API keys for the customers of your product.
 ///
-/// `latchkey serve` runs the management API. Without any settings it keeps its data in `latchkey.db` beside it.
+/// `latchkey serve` runs the management API. Without any settings it keeps its data in `latchkey.db`, in the folder that it
+/// is started in, and creates that file on its first run. All other commands use the same settings: give them the same
+/// `--config`, `--database-url` and environment as `serve`. `latchkey doctor` says what is wrong, and what to do about it.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -50,11 +61,33 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the management API and the publisher, until SIGTERM or Ctrl-C.
+    ///
+    /// The first run creates the SQLite database if there is none, an environment, and a management key for it. The key is
+    /// printed once, or written to the file that LATCHKEY_BOOTSTRAP_KEY_FILE names. A SQLite database is served by one
+    /// process at a time; a Postgres database can be shared by several.
     Serve,
     /// Bring the database to the state that this version needs. `serve` does so by itself.
+    ///
+    /// Creates the SQLite database if there is none.
     Migrate,
+    /// Copy the SQLite database to a file, while `serve` runs.
+    ///
+    /// The copy is the database as it is at one moment, and has been checked. Do not use `cp` on a running database: it
+    /// leaves out what is in the -wal file. For Postgres, use `pg_dump` or point-in-time recovery.
+    Backup {
+        /// The file to create. It must not exist.
+        file: PathBuf,
+    },
     /// Say what is wrong with this installation, and what to do about it.
-    Doctor,
+    ///
+    /// Looks at the settings, the database, Workers KV, the Worker and the change feed, and changes nothing. Exits with 1
+    /// if there is an error; notes and warnings do not count.
+    Doctor {
+        /// Print one JSON document: an array of findings, each with `level` (`ok`, `note`, `warning`, `error`), `code`,
+        /// `message` and `advice` (null if there is nothing to do).
+        #[arg(long)]
+        json: bool,
+    },
     /// Create and list environments: staging, production, or one for each product.
     #[command(subcommand)]
     Environments(environments::Command),
@@ -74,22 +107,28 @@ impl Cli {
         if let Command::Openapi = self.command {
             return openapi::run();
         }
-        let config = Config::load(self.config.as_deref().map(Path::new), self.database_url.as_deref())?;
-        start_logging(&config)?;
-        if let Command::Doctor = self.command {
-            return doctor::run(&config).await;
+        let config = Config::load(self.config.as_deref().map(Path::new), self.database_url.as_deref());
+        if let Command::Doctor { json } = self.command {
+            return doctor::run(config, json).await;
         }
-        // Whoever types a command does not want to wait.
-        let waits = matches!(self.command, Command::Serve | Command::Migrate);
-        let wait = if waits { config.database_wait_seconds } else { 0 };
-        let db = open(&config, Duration::from_secs(wait)).await?;
+        let config = config?;
+        start_logging(&config)?;
         match self.command {
-            Command::Serve => serve::run(&config, db).await,
-            Command::Migrate => migrate::run(&db).await,
-            Command::Environments(command) => environments::run(command, &db).await,
-            Command::ManagementKeys(command) => management_keys::run(command, &config, &db).await,
-            Command::Edge(command) => edge::run(command, &config, &db).await,
-            Command::Doctor | Command::Openapi => Ok(()),
+            Command::Serve => {
+                // The lock is released when the process ends.
+                let (db, _lock) = database::open_to_serve(&config).await?;
+                serve::run(&config, db).await
+            }
+            Command::Migrate => migrate::run(&database::open_or_create(&config).await?).await,
+            Command::Backup { file } => backup::run(&config, &file).await,
+            Command::Environments(command) => {
+                environments::run(command, &database::open_existing(&config).await?).await
+            }
+            Command::ManagementKeys(command) => {
+                management_keys::run(command, &config, &database::open_existing(&config).await?).await
+            }
+            Command::Edge(command) => edge::run(command, &config, &database::open_existing(&config).await?).await,
+            Command::Doctor { .. } | Command::Openapi => Ok(()),
         }
     }
 }

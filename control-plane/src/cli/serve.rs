@@ -13,11 +13,11 @@ use tokio::{signal, sync::watch};
 use crate::{
     api::{self, limits::Limits},
     app::App,
+    cli::first_run,
     clock::Clock,
     config::Config,
     edge::publishing::Publishing,
-    keys,
-    storage::{Db, environments},
+    storage::Db,
     usage::Retention,
 };
 
@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
-    greet_first_run(&app).await?;
+    first_run::greet(&app, config.bootstrap_key_file()).await?;
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
@@ -74,22 +74,4 @@ fn stop_on_signal(handle: Handle<SocketAddr>) -> anyhow::Result<impl Future<Outp
         tracing::info!("stopping: finishing the requests that are under way");
         handle.graceful_shutdown(Some(api::REQUEST_TIME_LIMIT + HEAD_TIME_LIMIT));
     })
-}
-
-/// An empty database gets an environment and its first management key, which is shown here and never again.
-async fn greet_first_run(app: &App) -> anyhow::Result<()> {
-    let mut transaction = app.db.write().await?;
-    environments::lock_all(transaction.conn()).await?;
-    if !environments::list(transaction.conn()).await?.is_empty() {
-        return Ok(());
-    }
-    let prefix = "lk_live".parse()?;
-    let environment = keys::create_environment(transaction.conn(), "Default", prefix, &app.clock).await?;
-    let everything = [shared::scope::ALL.to_owned()];
-    let key =
-        keys::create_management_key(&mut transaction, &environment.id, "First key", &everything, &app.clock).await?;
-    transaction.commit().await?;
-    print_line!("This is the first run: made the environment {}.", environment.id);
-    print_line!("Its management key, shown this once: {}", key.text.expose());
-    Ok(())
 }

@@ -73,6 +73,7 @@ pub mod reseed;
 pub mod restore;
 pub mod roles;
 mod sqlite;
+pub mod sqlite_file;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod usage;

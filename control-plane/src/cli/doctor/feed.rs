@@ -9,7 +9,10 @@ use shared::{
     feed::{ENTRIES_MAX, Position, RECORD_AGE_MILLIS, State, wire::Report},
 };
 
-use super::{Findings, STUCK_AFTER};
+use super::{
+    STUCK_AFTER,
+    findings::{Finding, Findings},
+};
 use crate::{
     clock::Clock,
     config::{Config, EdgeConfig},
@@ -38,47 +41,20 @@ struct Seen {
     listen: SocketAddr,
 }
 
-/// Something that was found: `what_to_do` if it is wrong.
-#[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    what: String,
-    what_to_do: Option<String>,
-}
-
-impl Finding {
-    fn well(what: impl Into<String>) -> Self {
-        Self { what: what.into(), what_to_do: None }
-    }
-
-    fn wrong(what: impl Into<String>, what_to_do: impl Into<String>) -> Self {
-        Self { what: what.into(), what_to_do: Some(what_to_do.into()) }
-    }
-}
-
-impl Findings {
-    fn report(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        for Finding { what, what_to_do } in findings {
-            match what_to_do {
-                None => self.well(what),
-                Some(what_to_do) => self.wrong(what, what_to_do),
-            }
-        }
-    }
-}
-
 /// Whether the feed has all that it must have, and the store has no record that is too old.
 pub(super) async fn in_database(mut conn: Conn<'_>, now: Timestamp, findings: &mut Findings) -> storage::Result<()> {
     let oldest_unfed = feed::oldest_unfed(conn.reborrow()).await?;
-    findings.report(unfed(oldest_unfed, now));
+    findings.extend(unfed(oldest_unfed, now));
     let oldest_seal = reseal::oldest_seal(conn).await?;
-    findings.report(oldest_seal.map(|oldest| sealed(oldest, now)));
+    findings.extend(oldest_seal.map(|oldest| sealed(oldest, now)));
     Ok(())
 }
 
 fn unfed(oldest: Option<Timestamp>, now: Timestamp) -> Option<Finding> {
     let seconds = (now.as_millis() - oldest?.as_millis()) / 1000;
     (seconds >= STUCK_AFTER).then(|| {
-        Finding::wrong(
+        Finding::error(
+            "feed_publisher_stuck",
             format!("for {seconds} s a change has been waiting that the change feed must be told of"),
             "see that `latchkey serve` runs with these settings; its log says why it cannot tell the feed",
         )
@@ -90,14 +66,15 @@ fn sealed(oldest: Timestamp, now: Timestamp) -> Finding {
     let hours = age / (60 * 60 * 1000);
     let what = format!("the oldest record of the edge was sealed {hours} h ago");
     if age < LATE_AFTER_MILLIS {
-        return Finding::well(what);
+        return Finding::ok("records_sealed", what);
     }
     let consequence = if age < RECORD_AGE_MILLIS {
         "at 168 h the edge refuses to decide on it"
     } else {
         "the edge does not decide on it any more"
     };
-    Finding::wrong(
+    Finding::error(
+        "records_too_old",
         format!("{what}: {consequence}"),
         "see that `latchkey serve` runs with these settings, which seals old records anew; `latchkey edge sync` does it at once",
     )
@@ -107,25 +84,28 @@ fn sealed(oldest: Timestamp, now: Timestamp) -> Finding {
 pub(super) async fn ask(config: &Config, edge: &EdgeConfig, db: Option<&Db>, findings: &mut Findings) {
     let client = match FeedClient::new(edge) {
         Ok(client) => client,
-        Err(error) => return findings.wrong(format!("{error:#}"), "correct the settings of the edge"),
+        Err(error) => {
+            return findings.add(Finding::error("edge_settings_invalid", format!("{error:#}"), "correct them"));
+        }
     };
     let report = match client.status().await {
         Ok(report) => report,
-        Err(error) => return findings.report([unanswered(&error)]),
+        Err(error) => return findings.add(unanswered(&error)),
     };
     let mut seen = Seen { report, noted: None, newer: 0, serving: false, listen: config.listen };
     if let Some(db) = db {
         match compare(db, &client, edge).await {
             Ok((noted, newer)) => (seen.noted, seen.newer) = (noted, newer),
             Err(error) => {
-                findings.wrong(format!("the change feed cannot be compared with the database: {error:#}"), "try again");
+                let message = format!("the change feed cannot be compared with the database: {error:#}");
+                findings.add(Finding::error("feed_not_compared", message, "try again"));
             }
         }
     }
     if seen.report.status.state != State::Open || seen.newer > 0 {
         seen.serving = is_serving(config.listen).await;
     }
-    findings.report(judge(&seen));
+    findings.extend(judge(&seen));
 }
 
 async fn compare(db: &Db, feed: &FeedClient, edge: &EdgeConfig) -> anyhow::Result<(Option<Position>, usize)> {
@@ -147,7 +127,7 @@ fn unanswered(error: &FeedError) -> Finding {
         }
         FeedError::Unreachable(_) => "see that LATCHKEY_EDGE_URL can be reached from here",
     };
-    Finding::wrong(format!("{error}: the edge learns of no change"), what_to_do)
+    Finding::error("feed_unavailable", format!("{error}: the edge learns of no change"), what_to_do)
 }
 
 fn judge(seen: &Seen) -> Vec<Finding> {
@@ -160,8 +140,9 @@ fn judge(seen: &Seen) -> Vec<Finding> {
 fn state(seen: &Seen) -> Finding {
     let entries = seen.report.entries;
     match seen.report.status.state {
-        State::Open => Finding::well(format!("the change feed is open and has {entries} entries")),
-        State::Closed => Finding::wrong(
+        State::Open => Finding::ok("feed_open", format!("the change feed is open and has {entries} entries")),
+        State::Closed => Finding::error(
+            "feed_closed",
             "the change feed is closed, so the edge accepts no key: it is new or has lost something, and must first be \
              told every change of the last week",
             if seen.serving {
@@ -174,7 +155,8 @@ fn state(seen: &Seen) -> Finding {
                 )
             },
         ),
-        State::Retired => Finding::wrong(
+        State::Retired => Finding::error(
+            "feed_retired",
             "the change feed is retired, so the edge accepts no key",
             "deploy a Worker that uses another feed; a retired one stays so",
         ),
@@ -184,7 +166,8 @@ fn state(seen: &Seen) -> Finding {
 fn room(seen: &Seen) -> Option<Finding> {
     let entries = seen.report.entries;
     (entries >= ENTRIES_MAX / 100 * NEARLY_FULL).then(|| {
-        Finding::wrong(
+        Finding::error(
+            "feed_nearly_full",
             format!("the change feed is nearly full: {entries} of {ENTRIES_MAX} entries"),
             "change fewer keys in a week one by one, and delete permissions and organizations instead, which takes one entry; \
              a full feed takes no change, and what is changed then is answered 503 until older entries have left",
@@ -196,13 +179,15 @@ fn position(seen: &Seen) -> Option<Finding> {
     let status = seen.report.status;
     let noted = seen.noted.filter(|noted| noted.epoch == status.epoch);
     if noted.is_some_and(|noted| noted.sequence > status.head) {
-        return Some(Finding::wrong(
+        return Some(Finding::error(
+            "feed_lost_changes",
             "the change feed has lost something: the database noted that it had come further",
             "`latchkey serve` with these settings closes it and tells it all again: see that it runs",
         ));
     }
     (seen.newer > 0).then(|| {
-        Finding::wrong(
+        Finding::error(
+            "database_behind_feed",
             format!(
                 "the change feed has {} changes that the database has not: the database was restored from a backup, or is \
                  that of another installation",
@@ -249,13 +234,13 @@ mod tests {
     }
 
     fn wrong(findings: &[Finding]) -> Vec<String> {
-        let of = |finding: &Finding| Some(format!("{} → {}", finding.what, finding.what_to_do.as_ref()?));
+        let of = |finding: &Finding| Some(format!("{} → {}", finding.message, finding.advice.as_ref()?));
         findings.iter().filter_map(of).collect()
     }
 
     #[test]
     fn an_open_feed_is_well() {
-        assert_eq!(judge(&seen(State::Open)), [Finding::well("the change feed is open and has 10 entries")]);
+        assert_eq!(judge(&seen(State::Open)), [Finding::ok("feed_open", "the change feed is open and has 10 entries")]);
         let never_noted = Seen { noted: None, ..seen(State::Open) };
         assert_eq!(wrong(&judge(&never_noted)), [""; 0]);
     }
@@ -296,10 +281,10 @@ mod tests {
         let ago = |millis: i64| NOW.plus_millis(-millis);
         assert_eq!(unfed(None, NOW), None);
         assert_eq!(unfed(Some(ago(119_999)), NOW), None);
-        assert!(unfed(Some(ago(120_000)), NOW).unwrap().what.contains("120 s"));
-        assert_eq!(sealed(ago(LATE_AFTER_MILLIS - 1), NOW).what_to_do, None);
+        assert!(unfed(Some(ago(120_000)), NOW).unwrap().message.contains("120 s"));
+        assert_eq!(sealed(ago(LATE_AFTER_MILLIS - 1), NOW).advice, None);
         let late = sealed(ago(LATE_AFTER_MILLIS), NOW);
-        assert!(late.what.contains("at 168 h") && late.what_to_do.unwrap().contains("edge sync"), "{}", late.what);
-        assert!(sealed(ago(RECORD_AGE_MILLIS), NOW).what.contains("any more"));
+        assert!(late.message.contains("at 168 h") && late.advice.unwrap().contains("edge sync"), "{}", late.message);
+        assert!(sealed(ago(RECORD_AGE_MILLIS), NOW).message.contains("any more"));
     }
 }

@@ -1,0 +1,112 @@
+//! Which database a command opens. `serve` and `migrate` create a SQLite database where there is none; no other command
+//! does.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use reqwest::Url;
+use secrecy::ExposeSecret;
+
+use crate::{
+    config::Config,
+    storage::{
+        Db,
+        sqlite_file::{ServeLock, SqliteFile},
+    },
+};
+
+/// Opens the database that exists. Whoever types a command does not want to wait for it.
+pub(super) async fn open_existing(config: &Config) -> anyhow::Result<Db> {
+    open(config, Duration::ZERO).await
+}
+
+/// Opens the database that exists, and waits for a Postgres that is not up yet.
+async fn open(config: &Config, wait: Duration) -> anyhow::Result<Db> {
+    if let Some(file) = SqliteFile::from_url(config.database_url.expose_secret())? {
+        if !file.exists()? {
+            bail!(
+                "there is no database {}; `latchkey serve` creates it, and so does `latchkey migrate`. If it is elsewhere, \
+                 set LATCHKEY_DATABASE_URL as it is for `latchkey serve`",
+                file.path().display()
+            );
+        }
+        file.check().await?;
+    }
+    super::open(config, wait).await
+}
+
+/// Opens the database, and creates it first if there is none.
+pub(super) async fn open_or_create(config: &Config) -> anyhow::Result<Db> {
+    if let Some(file) = SqliteFile::from_url(config.database_url.expose_secret())?
+        && !file.exists()?
+    {
+        create(&file, &file.lock()?).await?;
+    }
+    open(config, wait(config)).await
+}
+
+/// The same for the one process that serves the database.
+pub(super) async fn open_to_serve(config: &Config) -> anyhow::Result<(Db, Option<ServeLock>)> {
+    let mut lock = None;
+    if let Some(file) = SqliteFile::from_url(config.database_url.expose_secret())? {
+        let held = lock.insert(file.lock()?);
+        if !file.exists()? {
+            create(&file, held).await?;
+        }
+    }
+    let db = open(config, wait(config)).await?;
+    tracing::info!(database = describe(config), "opened the database");
+    Ok((db, lock))
+}
+
+fn wait(config: &Config) -> Duration {
+    Duration::from_secs(config.database_wait_seconds)
+}
+
+async fn create(file: &SqliteFile, lock: &ServeLock) -> anyhow::Result<()> {
+    file.create(lock).await?;
+    tracing::info!(path = %file.path().display(), "created the database");
+    print_line!("Created the database {}", file.path().display());
+    Ok(())
+}
+
+/// Which database the settings name, without its user and its password.
+pub(super) fn describe(config: &Config) -> String {
+    let url = config.database_url.expose_secret();
+    if let Ok(Some(file)) = SqliteFile::from_url(url) {
+        return format!("SQLite, {}", file.path().display());
+    }
+    match Url::parse(url) {
+        Ok(url) if url.scheme().starts_with("postgres") => {
+            let parameter =
+                |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+            let host = parameter("host").or(url.host_str().map(str::to_owned)).unwrap_or("localhost".to_owned());
+            let port = parameter("port").or(url.port().map(|port| port.to_string())).unwrap_or("5432".to_owned());
+            let name = parameter("dbname").unwrap_or_else(|| url.path().trim_start_matches('/').to_owned());
+            format!("Postgres, host {host}, port {port}, database {name}")
+        }
+        Ok(url) if url.scheme() == "sqlite" => "SQLite, in memory".to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn description_names_the_database_and_no_password() {
+        let describe = |url: &str| describe(&Config { database_url: url.to_owned().into(), ..Config::defaults() });
+        let folder = std::env::current_dir().unwrap();
+        assert_eq!(describe("sqlite:x.db"), format!("SQLite, {}/x.db", folder.display()));
+        for (url, described) in [
+            ("postgres://me:hush@db.example/keys", "Postgres, host db.example, port 5432, database keys"),
+            ("postgresql://me:hush@[::1]:6432/keys?sslpassword=hush", "Postgres, host [::1], port 6432, database keys"),
+            ("postgres:///keys?host=/run/pg&password=hush", "Postgres, host /run/pg, port 5432, database keys"),
+            ("sqlite::memory:", "SQLite, in memory"),
+            ("hush", "unknown"),
+        ] {
+            assert_eq!(describe(url), described);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the settings alone show.
+
+use secrecy::ExposeSecret;
+
+use super::findings::Finding;
+use crate::config::Config;
+
+/// Secrets with white space, and metrics for everybody.
+pub(super) fn look(config: &Config) -> Vec<Finding> {
+    let mut findings: Vec<_> = config.trimmed_secrets.iter().map(|source| trimmed(source)).collect();
+    findings.extend(
+        [
+            ("edge_kv_token", &config.edge_kv_token),
+            ("edge_secret", &config.edge_secret),
+            ("metrics_token", &config.metrics_token),
+        ]
+        .into_iter()
+        .filter(|(_, secret)| secret.expose_secret().contains(|c: char| c.is_whitespace() || c.is_control()))
+        .map(|(setting, _)| white_space(setting)),
+    );
+    findings.push(metrics(config));
+    findings
+}
+
+fn trimmed(source: &str) -> Finding {
+    Finding::warning(
+        "secret_has_white_space",
+        format!("{source} has white space or a line break at an end, which is ignored here"),
+        "remove it, because other programs that are given the same value may not ignore it",
+    )
+}
+
+fn white_space(setting: &str) -> Finding {
+    Finding::warning(
+        "secret_has_white_space",
+        format!("{setting} has white space or a line break inside"),
+        "see that it was copied whole and without line breaks; the other side must have the same characters",
+    )
+}
+
+fn metrics(config: &Config) -> Finding {
+    let listen = config.listen;
+    if !config.metrics_token.expose_secret().is_empty() {
+        return Finding::ok("metrics_need_token", "GET /metrics needs the metrics token");
+    }
+    if listen.ip().is_loopback() {
+        return Finding::ok("metrics_on_loopback", format!("GET /metrics is served on {listen} only"));
+    }
+    Finding::warning(
+        "metrics_without_token",
+        format!("GET /metrics has no token, and {listen} is not a loopback address"),
+        "set LATCHKEY_METRICS_TOKEN, and give it to Prometheus as a bearer token",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warnings(config: &Config) -> Vec<String> {
+        look(config).into_iter().filter(|finding| finding.advice.is_some()).map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn defaults_have_no_warning() {
+        assert_eq!(warnings(&Config::defaults()), [""; 0]);
+    }
+
+    #[test]
+    fn secret_with_white_space_is_named_and_not_shown() {
+        let mut config = Config::defaults();
+        config.trimmed_secrets = vec!["LATCHKEY_EDGE_KV_TOKEN".to_owned()];
+        config.edge_secret = "hush\nhush".to_owned().into();
+        let warnings = warnings(&config);
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[0].contains("LATCHKEY_EDGE_KV_TOKEN") && warnings[1].contains("edge_secret"), "{warnings:?}");
+        assert!(!warnings.concat().contains("hush"));
+    }
+
+    #[test]
+    fn metrics_without_token_are_warned_about_unless_loopback() {
+        let mut config = Config::defaults();
+        config.listen = "0.0.0.0:8787".parse().unwrap();
+        assert!(warnings(&config)[0].contains("GET /metrics"));
+        config.metrics_token = "token".to_owned().into();
+        assert_eq!(warnings(&config), [""; 0]);
+    }
+}
