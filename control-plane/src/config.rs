@@ -39,7 +39,7 @@ pub struct Config {
     pub client_address_header: String,
     pub client_address_hops: usize,
     pub metrics_token: SecretString,
-    bootstrap_key_file: String,
+    pub bootstrap_key_file: String,
     pub log_format: LogFormat,
     pub log_filter: String,
     #[serde(skip)]
@@ -177,12 +177,6 @@ impl Config {
             "database_pooler is for Postgres; remove it, or set database_url to a `postgres://` URL"
         );
         Ok(())
-    }
-
-    /// Where the first run writes the management key that it creates. If nowhere, it prints the key.
-    #[must_use]
-    pub fn bootstrap_key_file(&self) -> Option<&Path> {
-        (!self.bootstrap_key_file.is_empty()).then(|| Path::new(&self.bootstrap_key_file))
     }
 
     /// The defaults alone, for tests.

@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     time::Duration,
 };
 
@@ -49,9 +50,11 @@ fn the_first_run_shows_the_management_key_once_and_no_later_run_does() {
     assert!(!output.contains(key), "{output}");
 }
 
-/// More than one process may begin on one database. It is one installation nevertheless.
-fn processes_that_start_at_once_make_one_environment(database: &Database) {
-    let latchkey = Latchkey::on(database);
+/// More than one process may begin on one Postgres database. It is one installation nevertheless.
+#[test]
+fn processes_that_start_at_once_make_one_environment_on_postgres() {
+    let Some(database) = Database::postgres() else { return };
+    let latchkey = Latchkey::on(&database);
     let processes: Vec<_> = (0..4).map(|_| latchkey.start(&["serve"])).collect();
     let mut shown = 0;
     for mut process in processes {
@@ -65,15 +68,167 @@ fn processes_that_start_at_once_make_one_environment(database: &Database) {
 }
 
 #[test]
-fn processes_that_start_at_once_make_one_environment_on_sqlite() {
-    processes_that_start_at_once_make_one_environment(&Database::sqlite());
+fn second_serve_on_a_sqlite_file_is_refused_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("latchkey.db");
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database).set("database_url", &format!("sqlite:{}", file.display()));
+    let mut first = latchkey.serve();
+    let other = latchkey.but("database_url", &format!("sqlite:{}/link/latchkey.db", folder.path().display()));
+    for second in [&latchkey, &other] {
+        let refused = second.run(&["serve"]).failure();
+        assert!(refused.contains("another `latchkey serve`"), "{refused}");
+    }
+    let _ = latchkey.create_tenant();
+    let _ = latchkey.run(&["migrate"]).success();
+    first.process.kill();
+    let _second = latchkey.serve();
 }
 
 #[test]
-fn processes_that_start_at_once_make_one_environment_on_postgres() {
-    if let Some(database) = Database::postgres() {
-        processes_that_start_at_once_make_one_environment(&database);
+fn only_serve_and_migrate_create_a_database_and_say_where() {
+    let environment = "environment_01KF0JZ4G0000000000000000A";
+    for command in [
+        &["doctor"][..],
+        &["doctor", "--json"],
+        &["environments", "list"],
+        &["environments", "create", "Test"],
+        &["management-keys", "list", "--environment", environment],
+        &["backup", "backup.db"],
+    ] {
+        let latchkey = Latchkey::without_settings();
+        let finished = latchkey.run(command);
+        assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+        assert!((finished.stdout + &finished.stderr).contains("there is no database"), "{command:?}");
+        assert!(fs::read_dir(latchkey.folder()).unwrap().next().is_none(), "{command:?} made a file");
     }
+    for command in ["serve", "migrate"] {
+        let latchkey = Latchkey::without_settings().set("listen", "127.0.0.1:0");
+        let mut process = latchkey.start(&[command]);
+        let path = latchkey.folder().canonicalize().unwrap().join("latchkey.db");
+        process.until(Duration::from_secs(60), "it says where", |process| {
+            process.stdout().contains(&format!("Created the database {}\n", path.display())).then_some(())
+        });
+        assert!(path.is_file());
+    }
+}
+
+#[test]
+fn serve_refuses_the_copy_of_a_live_database_and_takes_its_backup() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let mut server = latchkey.serve();
+    let tenant = latchkey.create_tenant();
+    let caller = server.client.with_token(&tenant.management_key);
+    let _ = caller.create_organization();
+
+    let live = database.url().replace("sqlite:", "");
+    let [copy, backup] = ["copy.db", "backup.db"].map(|name| latchkey.folder().join(name));
+    fs::copy(&live, &copy).unwrap();
+    let printed = latchkey.run(&["backup", "backup.db"]).success();
+    assert!(printed.contains(&format!("cp -p '{}' ", backup.canonicalize().unwrap().display())), "{printed}");
+    let refused = latchkey.run(&["backup", "backup.db"]).failure();
+    assert!(refused.contains("never overwrites"), "{refused}");
+    server.stop();
+
+    let on = |file: &std::path::Path| latchkey.but("database_url", &format!("sqlite:{}", file.display()));
+    let refused = on(&copy).run(&["serve"]).failure();
+    assert!(refused.contains("not a Latchkey database") && refused.contains("latchkey backup"), "{refused}");
+    fs::write(&copy, "").unwrap();
+    assert!(on(&copy).run(&["serve"]).failure().contains("it is empty"));
+
+    let restored = on(&backup);
+    let server = restored.serve();
+    assert!(!server.process.stdout().contains("first run"), "{}", server.process.stdout());
+    let list = server.client.with_token(&tenant.management_key).get("/organizations").expect(200);
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn backup_of_postgres_names_pg_dump_and_no_password() {
+    let latchkey = Latchkey::without_settings().set("database_url", "postgres://me:hush@db.example:6432/keys");
+    let refused = latchkey.run(&["backup", "x"]).failure();
+    assert!(refused.contains("pg_dump") && refused.contains("db.example") && !refused.contains("hush"), "{refused}");
+}
+
+#[test]
+fn first_key_goes_to_the_bootstrap_file_and_is_printed_nowhere() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database).set("bootstrap_key_file", "key").set("log_filter", "trace");
+    let file = latchkey.folder().join("key");
+    fs::write(&file, "precious").unwrap();
+    assert!(latchkey.run(&["serve"]).failure().contains("key exists"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    fs::remove_file(&file).unwrap();
+
+    let mut server = latchkey.serve();
+    let key = fs::read_to_string(&file).unwrap();
+    let key = key.strip_suffix('\n').unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let _ = server.client.with_token(key).create_organization();
+    server.stop();
+    let output = server.process.stdout() + &server.process.stderr();
+    assert!(!output.contains("mk_") && !output.contains(key.trim_start_matches("mk_")), "{output}");
+    // A later start writes no other.
+    fs::remove_file(&file).unwrap();
+    let _server = latchkey.serve();
+    assert!(!file.exists());
+}
+
+#[test]
+fn management_key_goes_to_the_output_file_and_is_not_printed() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let server = latchkey.serve();
+    let environment = latchkey.create_tenant().environment;
+    for more in [&[][..], &["--json"]] {
+        let file = latchkey.folder().join(format!("key{}", more.len()));
+        let create = ["management-keys", "create", "--environment", &environment, "--name", "x", "--output"];
+        let create = [&create[..], &[file.to_str().unwrap()], more].concat();
+        assert!(!latchkey.run(&create).success().contains("mk_"));
+        let key = fs::read_to_string(&file).unwrap();
+        let _ = server.client.with_token(key.trim()).create_organization();
+        assert!(latchkey.run(&create).failure().contains("exists"));
+    }
+}
+
+#[test]
+fn doctor_prints_one_json_document() {
+    let database = Database::sqlite();
+    let latchkey = Latchkey::on(&database);
+    let _server = latchkey.serve();
+    let finding = |findings: &serde_json::Value, code: &str| {
+        findings.as_array().unwrap().iter().find(|finding| finding["code"] == code).cloned()
+    };
+    let well = latchkey.json(&["doctor", "--json"]);
+    let found = finding(&well, "database_up_to_date").unwrap();
+    assert_eq!(found["level"], "ok");
+    assert!(text(&found, "message").contains("latchkey.db"), "{found}");
+
+    let worse = latchkey
+        .set("listen", "0.0.0.0:0")
+        .set("edge_kv_url", "http://127.0.0.1:1")
+        .set("edge_kv_namespace", "keys")
+        .set("edge_secret", &format!("{}\n", secret()))
+        .set("edge_url", "http://127.0.0.1:1");
+    let finished = worse.run(&["doctor", "--json"]);
+    assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+    let findings = serde_json::from_str(&finished.stdout).unwrap();
+    for (code, level) in [
+        ("secret_has_white_space", "warning"),
+        ("metrics_without_token", "warning"),
+        ("kv_unavailable", "error"),
+        ("worker_unreachable", "error"),
+    ] {
+        let found = finding(&findings, code).unwrap_or_else(|| panic!("{code}: {findings}"));
+        assert_eq!(found["level"], level, "{found}");
+        assert!(found["advice"].is_string(), "{found}");
+    }
+    let finished = worse.set("listen", "nonsense").run(&["doctor", "--json"]);
+    assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+    let findings = serde_json::from_str(&finished.stdout).unwrap();
+    assert!(text(&finding(&findings, "settings_invalid").unwrap(), "message").contains("listen"), "{findings}");
 }
 
 #[test]
@@ -240,9 +395,13 @@ fn a_wrong_setting_is_named_and_so_is_the_way_out() {
         (&[("log_filter", "info,sqlx=loud")], &["log_filter"]),
         (&[("edge_batch_pairs", "0")], &["edge_batch_pairs", "10000"]),
         (&[("edge_batch_pairs", "many")], &["edge_batch_pairs"]),
-        (&edge[..1], &["edge_kv_namespace"]),
+        (&edge[..1], &["edge_kv_namespace", "edge_secret", "edge_url"]),
         (&edge[..2], &["edge_url"]),
-        (&edge, &["edge_secret", "32"]),
+        (&[("edge_kv_token", "hush")], &["edge_kv_url", "edge_secret"]),
+        (&[("edge_kv_token", "hush\nhush")], &["edge_kv_token"]),
+        (&[("edge_secret_file", "absent")], &["LATCHKEY_EDGE_SECRET_FILE", "absent"]),
+        (&[("drain_seconds", "30")], &["drain_seconds", "shutdown_seconds"]),
+        (&edge, &["edge_secret"]),
         (&[edge[0], edge[1], edge[2], ("edge_secret", "too short")], &["edge_secret", "32"]),
     ];
     for (settings, named) in wrong {
@@ -278,6 +437,7 @@ fn every_command_explains_itself() {
         &[],
         &["serve"],
         &["migrate"],
+        &["backup"],
         &["doctor"],
         &["environments"],
         &["environments", "create"],
@@ -318,6 +478,7 @@ fn subcommands(help: &str) -> Vec<&str> {
 fn a_prefix_that_scanners_give_to_others_needs_force() {
     let database = Database::sqlite();
     let latchkey = Latchkey::on(&database);
+    let _ = latchkey.run(&["migrate"]).success();
     let create = |prefix: &str, more: &[&str]| {
         latchkey.run(&[&["environments", "create", "Live", "--json", "--prefix", prefix], more].concat())
     };

@@ -114,6 +114,7 @@ fn configuration(client: &Client) -> String {
 fn fuzz(database: &Database) {
     let Some(python) = parts::python() else { return };
     let latchkey = Latchkey::on(database);
+    let _ = latchkey.run(&["migrate"]).success();
     let key = latchkey.create_tenant().management_key;
     let server = latchkey.serve();
 

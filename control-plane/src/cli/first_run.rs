@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::{app::App, cli::secret_file, keys, storage::environments};
 
 /// Creates the first environment and its management key, unless there is an environment. The key goes into the file, if
-/// one is named, and otherwise to standard output; it is shown nowhere else, and never again.
-pub(super) async fn greet(app: &App, key_file: Option<&Path>) -> anyhow::Result<()> {
+/// its path is not empty, and otherwise to standard output; it is shown nowhere else, and never again.
+pub(super) async fn greet(app: &App, key_file: &str) -> anyhow::Result<()> {
+    let key_file = (!key_file.is_empty()).then(|| Path::new(key_file));
     let mut transaction = app.db.write().await?;
     environments::lock_all(transaction.conn()).await?;
     if !environments::list(transaction.conn()).await?.is_empty() {

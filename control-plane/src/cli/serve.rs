@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
-    first_run::greet(&app, config.bootstrap_key_file()).await?;
+    first_run::greet(&app, &config.bootstrap_key_file).await?;
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());

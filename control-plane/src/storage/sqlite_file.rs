@@ -61,7 +61,7 @@ impl SqliteFile {
     /// If that cannot be known.
     pub fn exists(&self) -> anyhow::Result<bool> {
         let shown = self.path.display();
-        let exists = self.path.try_exists().with_context(|| format!("cannot look for the database {shown}"))?;
+        let exists = self.path.try_exists().with_context(|| format!("cannot look for {shown}; check database_url"))?;
         ensure!(exists || !self.path.is_symlink(), "{shown} is a symbolic link to a file that does not exist");
         Ok(exists)
     }
@@ -307,7 +307,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         symlink(folder.path(), folder.path().join("here")).unwrap();
         symlink(&path, folder.path().join("y.db")).unwrap();
-        let names = ["x.db", "y.db", "here/x.db", "here/../x.db"].map(|name| folder.path().join(name));
+        let names = ["x.db", "y.db", "here/x.db", "./x.db"].map(|name| folder.path().join(name));
         for first in &names {
             let lock = file_at(first).lock().unwrap();
             for second in &names {

@@ -160,7 +160,8 @@ fn python_without_an_edge() {
     let Some(python) = parts::python() else { return };
     let database = Database::sqlite();
     let latchkey = Latchkey::on(&database);
-    let (tenant, server) = (latchkey.create_tenant(), latchkey.serve());
+    let server = latchkey.serve();
+    let tenant = latchkey.create_tenant();
     PYTHON.run_at(&server.url, &server, &tenant, |url, key| run_python(&python, url, key));
 }
 
