@@ -74,6 +74,8 @@ impl Latchkey {
             .set("listen", "127.0.0.1:0")
             .set("requests_per_second_of_key", "0")
             .set("requests_per_second_of_address", "0")
+            .set("requests_in_progress_of_key", "0")
+            .set("requests_in_progress_of_address", "0")
     }
 
     /// With a setting, whatever it was before.

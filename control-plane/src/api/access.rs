@@ -70,7 +70,7 @@ async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Caller, Er
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let digest = Digest::of(caller::management_key(header)?);
     let now = app.clock.now();
-    app.limits.count_key(digest, now)?;
+    app.limits.count_key(parts, digest, now)?;
     let key = management_keys::by_digest(app.db.read().await?.conn(), &digest).await?;
     let record = key.ok_or_else(ApiError::unauthorized)?.into_record(now);
     caller::authorize(&record, needed, now)?;

@@ -5,7 +5,7 @@ use axum::{
 use shared::error::{ApiError, ErrorBody, FieldError};
 use utoipa::IntoResponses;
 
-use super::limits::TooOften;
+use super::limits::{TooManyInProgress, TooOften};
 use crate::{edge::acknowledge::Unacknowledged, storage::Failure};
 
 /// The answer of a call that waits for the edge, for the documentation.
@@ -30,6 +30,8 @@ pub enum Error {
     Unavailable(Failure),
     /// The caller asks too often.
     TooOften(TooOften),
+    /// The caller has too many requests in progress.
+    TooManyInProgress,
     /// The change is committed, and the edge does not have it yet: the caller should repeat the call.
     EdgePending,
 }
@@ -61,6 +63,12 @@ impl From<ApiError> for Error {
 impl From<TooOften> for Error {
     fn from(too_often: TooOften) -> Self {
         Self::TooOften(too_often)
+    }
+}
+
+impl From<TooManyInProgress> for Error {
+    fn from(_: TooManyInProgress) -> Self {
+        Self::TooManyInProgress
     }
 }
 
@@ -99,6 +107,10 @@ impl IntoResponse for Error {
             Self::TooOften(TooOften { seconds }) => {
                 let message = format!("There were too many requests. Try again in {seconds} s.");
                 come_back(seconds, &ApiError::new(429, "rate_limited", message))
+            }
+            Self::TooManyInProgress => {
+                let message = "The caller has too many requests in progress. Wait for some of them, then try again.";
+                come_back(1, &ApiError::new(429, "too_many_requests_in_progress", message))
             }
             Self::EdgePending => come_again(
                 "edge_propagation_pending",

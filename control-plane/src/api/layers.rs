@@ -30,7 +30,7 @@ pub(super) fn around(router: Router, unread: Router, app: App) -> Router {
         .layer(middleware::map_request(body::take_in))
         .merge(unread)
         .layer(middleware::from_fn(limit_url))
-        .layer(middleware::from_fn_with_state(app.clone(), limits::limit_addresses))
+        .layer(middleware::from_fn_with_state(app.clone(), limits::limit_callers))
         .layer(middleware::from_fn(limit_time))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn_with_state(app, observe))

@@ -1,25 +1,34 @@
 //! How often a caller may ask: so many requests each second, and ten seconds' worth of them at once, for each management key and
-//! for each address.
+//! for each address. And how many of its requests may be in progress at the same time.
 //!
 //! Each process counts by itself, in memory, and remembers so many callers; whoever it has forgotten may ask as if
 //! for the first time. What this is for is that one caller that runs wild leaves the others their share.
+//!
+//! A management key is counted by the digest of what was sent, once that has the shape and the checksum of one, and before
+//! the database is asked. Only who has its text can use up its share.
+
+mod in_progress;
 
 use std::{
     hash::Hash,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use axum::{
     extract::{ConnectInfo, Request, State},
+    http::request::Parts,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use hashlink::LruCache;
 use shared::{Timestamp, digest::Digest};
 
+use self::in_progress::{InProgress, InProgressGuard};
 use super::{Error, body, client_address::AddressSource};
 use crate::{app::App, config::Config};
+
+pub use self::in_progress::TooManyInProgress;
 
 /// How many seconds' worth of requests may come at once.
 const AT_ONCE_SECONDS: i64 = 10;
@@ -36,8 +45,15 @@ const EXEMPT_PREFIX: &str = "/_edge/";
 pub struct Limits {
     of_keys: Option<Buckets<Digest>>,
     of_addresses: Option<Buckets<IpAddr>>,
+    in_progress_of_keys: Option<Arc<InProgress<Digest>>>,
+    in_progress_of_addresses: Option<Arc<InProgress<IpAddr>>>,
     source: AddressSource,
 }
+
+/// Where the guard of a request's management key is kept until the response is made. The key is known only inside the
+/// handler, by an extractor, whose values need not live as long as the handler runs.
+#[derive(Debug, Clone, Default)]
+struct KeyGuard(Arc<OnceLock<InProgressGuard<Digest>>>);
 
 /// Somebody asks too often, and may ask again after so many seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +66,13 @@ impl Limits {
     /// None at all.
     #[must_use]
     pub fn none() -> Self {
-        Self { of_keys: None, of_addresses: None, source: AddressSource::default() }
+        Self {
+            of_keys: None,
+            of_addresses: None,
+            in_progress_of_keys: None,
+            in_progress_of_addresses: None,
+            source: AddressSource::default(),
+        }
     }
 
     /// Those of the settings.
@@ -61,23 +83,39 @@ impl Limits {
         Ok(Self {
             of_keys: Buckets::new(config.requests_per_second_of_key),
             of_addresses: Buckets::new(config.requests_per_second_of_address),
+            in_progress_of_keys: InProgress::new(config.requests_in_progress_of_key),
+            in_progress_of_addresses: InProgress::new(config.requests_in_progress_of_address),
             source: AddressSource::of(config)?,
         })
     }
 
-    /// Counts a request of this management key.
-    pub fn count_key(&self, digest: Digest, now: Timestamp) -> Result<(), TooOften> {
-        self.of_keys.as_ref().map_or(Ok(()), |buckets| buckets.take(digest, now))
+    /// Counts a request of this management key, from now until the response is made.
+    ///
+    /// # Errors
+    /// If there were too many, or too many are in progress.
+    pub fn count_key(&self, parts: &Parts, digest: Digest, now: Timestamp) -> Result<(), Error> {
+        if let Some(buckets) = &self.of_keys {
+            buckets.take(digest, now)?;
+        }
+        // Only a unit test calls a handler without the layer.
+        if let (Some(in_progress), Some(KeyGuard(guard))) = (&self.in_progress_of_keys, parts.extensions.get()) {
+            // A handler has one caller, so nothing is there already.
+            let _ = guard.set(in_progress.begin(digest)?);
+        }
+        Ok(())
     }
 
-    fn count_address(&self, request: &Request, now: Timestamp) -> Result<(), TooOften> {
-        let Some(buckets) = &self.of_addresses else { return Ok(()) };
-        let peer = request.extensions().get::<ConnectInfo<_>>().map(|ConnectInfo(peer)| *peer);
-        match self.source.address(request.headers(), peer) {
-            Some(address) if !is_exempt(request.uri().path()) => buckets.take(address, now),
-            // Only a test asks from nowhere.
-            _ => Ok(()),
+    fn count_address(&self, request: &Request, now: Timestamp) -> Result<Option<InProgressGuard<IpAddr>>, Error> {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        // Only a test asks from nowhere.
+        let Some(address) = self.source.address(request.headers(), peer) else { return Ok(None) };
+        if is_exempt(request.uri().path()) {
+            return Ok(None);
         }
+        if let Some(buckets) = &self.of_addresses {
+            buckets.take(address, now)?;
+        }
+        Ok(self.in_progress_of_addresses.as_ref().map(|in_progress| in_progress.begin(address)).transpose()?)
     }
 }
 
@@ -86,13 +124,20 @@ pub fn is_exempt(path: &str) -> bool {
     EXEMPT.contains(&path) || path.starts_with(EXEMPT_PREFIX)
 }
 
-/// Answers those addresses that ask too often, before anything is asked of the database for them.
-pub async fn limit_addresses(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Answers those addresses that ask too often, or too much at once, before anything is asked of the database for them.
+/// What is counted as in progress here is so until the response is made.
+pub async fn limit_callers(State(app): State<App>, mut request: Request, next: Next) -> Response {
     match app.limits.count_address(&request, app.clock.now()) {
-        Ok(()) => next.run(request).await,
-        Err(too_often) => {
+        Ok(_until_the_response) => {
+            let of_key = KeyGuard::default();
+            request.extensions_mut().insert(of_key.clone());
+            let response = next.run(request).await;
+            drop(of_key);
+            response
+        }
+        Err(error) => {
             body::take_in(request).await;
-            Error::from(too_often).into_response()
+            error.into_response()
         }
     }
 }
@@ -129,5 +174,7 @@ impl<Who: Eq + Hash> Buckets<Who> {
     }
 }
 
+#[cfg(test)]
+mod in_progress_tests;
 #[cfg(test)]
 mod tests;
