@@ -1,9 +1,8 @@
 //! Databases of which each test has its own.
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::parts;
+use crate::{parts, session::Session};
 
 /// A new, empty database, gone when it is dropped.
 #[derive(Debug)]
@@ -33,8 +32,7 @@ impl Database {
     pub fn postgres() -> Option<Self> {
         let server = parts::postgres()?;
         let name = format!("latchkey_test_{:x}", crate::unique());
-        execute::<PgConnection>(&server, &format!("CREATE DATABASE {name}"))
-            .expect("the Postgres server makes a database");
+        execute(&server, &format!("CREATE DATABASE {name}")).expect("the Postgres server makes a database");
         Some(Self(Kind::Postgres { server, name }))
     }
 
@@ -58,31 +56,29 @@ impl Database {
     /// # Panics
     /// If the database refuses.
     pub fn execute(&self, sql: &str) {
-        let done = match &self.0 {
-            Kind::Sqlite(_) => execute::<SqliteConnection>(&self.url(), sql),
-            Kind::Postgres { .. } => execute::<PgConnection>(&self.url(), sql),
-        };
-        done.unwrap_or_else(|error| panic!("{sql:.500}: {error}"));
+        self.session().execute(sql);
+    }
+
+    /// A connection to it.
+    ///
+    /// # Panics
+    /// If there is none to be had.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::connect(&self.url()).expect("the database accepts connections")
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         if let Kind::Postgres { server, name } = &self.0
-            && let Err(error) = execute::<PgConnection>(server, &format!("DROP DATABASE {name} WITH (FORCE)"))
+            && let Err(error) = execute(server, &format!("DROP DATABASE {name} WITH (FORCE)"))
         {
             eprintln!("the database {name} stays: {error}");
         }
     }
 }
 
-fn execute<C: Connection>(url: &str, sql: &str) -> Result<(), sqlx::Error>
-where
-    for<'c> &'c mut C: Executor<'c>,
-{
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut connection = C::connect(url).await?;
-        connection.execute(AssertSqlSafe(sql)).await.map(drop)
-    })
+fn execute(url: &str, sql: &str) -> Result<(), sqlx::Error> {
+    Session::connect(url)?.try_execute(sql)
 }

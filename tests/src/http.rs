@@ -90,6 +90,13 @@ impl Client {
         self.send("POST", path, Some(body.to_string().as_bytes()))
     }
 
+    /// Patches a path with JSON.
+    #[track_caller]
+    #[must_use]
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send("PATCH", path, Some(body.to_string().as_bytes()))
+    }
+
     /// Puts JSON to a path.
     #[track_caller]
     #[must_use]

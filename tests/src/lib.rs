@@ -8,6 +8,11 @@
 //! | [`stack`] | a whole system: start here |
 //! | [`fleet`] | the same with several isolates of the Worker |
 //! | [`latchkey`], [`edge`], [`database`] | its parts |
+//! | [`session`] | a database connection of a test's own |
+//! | [`cluster`], [`pgbouncer`] | a Postgres server that a test can stop, and a pooler in front of one |
+//! | [`silent_proxy`] | a network that stops delivering without closing a connection |
+//! | [`small_disk`] | a file system that is soon full |
+//! | [`refusals`] | what a client is told while the database is at fault |
 //! | [`http`], [`calls`] | asking them |
 //! | [`recorder`], [`openapi`] | what a client was answered, and whether that is what a description of the API promises |
 //! | [`process`], [`processes`] | children that never outlive a test |
@@ -20,6 +25,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on must stop, and say why")]
 
 pub mod calls;
+pub mod cluster;
 pub mod cost;
 pub mod crowd;
 pub mod database;
@@ -33,10 +39,15 @@ pub mod latchkey;
 pub mod load;
 pub mod openapi;
 pub mod parts;
+pub mod pgbouncer;
 pub mod ports;
 pub mod process;
 pub mod processes;
 pub mod recorder;
+pub mod refusals;
+pub mod session;
+pub mod silent_proxy;
+pub mod small_disk;
 pub mod stack;
 pub mod stale_kv;
 pub mod wait;

@@ -81,6 +81,24 @@ pub fn postgres() -> Option<String> {
     skip("LATCHKEY_TEST_POSTGRES names no Postgres server; `cargo xtask test` starts one")
 }
 
+/// The folder of the programs `initdb` and `postgres`, if there is one: for a test that stops its server.
+#[must_use]
+pub fn postgres_programs() -> Option<PathBuf> {
+    if let Some(folder) = env::var_os("LATCHKEY_TEST_POSTGRES_PROGRAMS") {
+        return Some(folder.into());
+    }
+    skip("LATCHKEY_TEST_POSTGRES_PROGRAMS names no folder with initdb and postgres; `cargo xtask test` sets it")
+}
+
+/// The program `pgbouncer`, if there is one.
+#[must_use]
+pub fn pgbouncer() -> Option<PathBuf> {
+    if let Some(program) = env::var_os("LATCHKEY_TEST_PGBOUNCER") {
+        return Some(program.into());
+    }
+    skip("LATCHKEY_TEST_PGBOUNCER names no PgBouncer; `cargo xtask test` looks for one and sets it")
+}
+
 /// Says what is not tested and how to change that; where everything must be tested, it is an error.
 ///
 /// # Panics

@@ -12,6 +12,7 @@ mod demo;
 mod dev;
 mod http;
 mod locks;
+mod pgbouncer;
 mod ports;
 mod postgres;
 mod progress;

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: every test, against real parts.
 //!
 //! The tests learn from the environment which parts are there: `LATCHKEY_BIN` (the program), `LATCHKEY_TEST_POSTGRES`
-//! (the URL of a superuser; each test makes its own database), `LATCHKEY_TEST_WRANGLER` (`1`: wrangler, workerd, the built
-//! Workers and the other npm packages can be used) and `LATCHKEY_TEST_PYTHON` (a Python with the packages of
-//! `tests/requirements.txt`). A test whose part is not there returns at once. `LATCHKEY_TEST_DEEP` (`1`) is for those that
+//! (the URL of a superuser; each test makes its own database), `LATCHKEY_TEST_POSTGRES_PROGRAMS` (the folder of `initdb` and
+//! `postgres`, for tests that stop their server), `LATCHKEY_TEST_PGBOUNCER` (the program), `LATCHKEY_TEST_WRANGLER` (`1`:
+//! wrangler, workerd, the built Workers and the other npm packages can be used) and `LATCHKEY_TEST_PYTHON` (a Python with
+//! the packages of `tests/requirements.txt`). A test whose part is not there returns at once. `LATCHKEY_TEST_DEEP` (`1`) is for those that
 //! could go on for as long as one likes.
 
 use std::{
@@ -22,7 +23,7 @@ use crate::{
     build_edge,
     cargo::{self, Artifact},
     children::Child,
-    postgres,
+    pgbouncer, postgres,
     progress::{Stopwatch, step},
     python, tools,
 };
@@ -66,9 +67,12 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 }
 
 /// The real parts that the tests use.
+#[derive(Default)]
 struct Parts {
     edge: bool,
     postgres: Option<postgres::Cluster>,
+    postgres_programs: Option<PathBuf>,
+    pgbouncer: Option<PathBuf>,
     python: Option<PathBuf>,
     /// What is not tested, and why.
     left_out: Vec<String>,
@@ -77,16 +81,20 @@ struct Parts {
 impl Parts {
     fn none() -> Parts {
         let left_out = vec!["what needs wrangler, Postgres, Python or a browser, because of --quick".to_owned()];
-        Parts { edge: false, postgres: None, python: None, left_out }
+        Parts { left_out, ..Parts::default() }
     }
 
     fn prepare() -> Result<Parts> {
-        let mut parts = Parts { edge: false, postgres: None, python: None, left_out: Vec::new() };
+        let mut parts = Parts::default();
         let node = tools::missing_node()?;
         parts.left_out.extend(node.as_ref().map(|missing| format!("everything at the edge: {missing}")));
         let postgres = postgres::programs();
         if postgres.is_none() {
             parts.left_out.push(format!("everything on Postgres: {}", postgres::ADVICE));
+        }
+        parts.pgbouncer = pgbouncer::program();
+        if parts.pgbouncer.is_none() {
+            parts.left_out.push(format!("PgBouncer: {}", pgbouncer::ADVICE));
         }
         let python = python::missing()?;
         parts
@@ -107,6 +115,7 @@ impl Parts {
         }
         if let Some(programs) = postgres {
             parts.postgres = Some(step("Starting a throw-away Postgres", || postgres::Cluster::start(&programs))?);
+            parts.postgres_programs = Some(programs);
         }
         Ok(parts)
     }
@@ -179,6 +188,7 @@ impl Run<'_> {
         command.env("LATCHKEY_BIN", &self.latchkey);
         command.env_remove("LATCHKEY_TEST_WRANGLER").env_remove("LATCHKEY_TEST_POSTGRES");
         command.env_remove("LATCHKEY_TEST_PYTHON").env_remove("LATCHKEY_TEST_DEEP");
+        command.env_remove("LATCHKEY_TEST_POSTGRES_PROGRAMS").env_remove("LATCHKEY_TEST_PGBOUNCER");
         if self.arguments.deep {
             command.env("LATCHKEY_TEST_DEEP", "1");
         }
@@ -190,6 +200,12 @@ impl Run<'_> {
         }
         if let Some(cluster) = &self.parts.postgres {
             command.env("LATCHKEY_TEST_POSTGRES", &cluster.url);
+        }
+        if let Some(folder) = &self.parts.postgres_programs {
+            command.env("LATCHKEY_TEST_POSTGRES_PROGRAMS", folder);
+        }
+        if let Some(program) = &self.parts.pgbouncer {
+            command.env("LATCHKEY_TEST_PGBOUNCER", program);
         }
         if !self.parts.left_out.is_empty() {
             // With CI=true a test would take it for an error that its part is missing; but here that is meant.
