@@ -1,6 +1,8 @@
 //! Failures of the database pass without a restart. While they last, what cannot be done is refused with 503 and a code
 //! that says why, `/ready` says so too, and nothing that was acknowledged is lost.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop, and say why")]
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
