@@ -148,6 +148,8 @@ async fn first_connection(connect: &PgConnectOptions, options: &OpenOptions) -> 
 fn is_not_up_yet(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     match code.as_deref() {
+        // Its code is that of a broken connection, 08P01.
+        Some(_) if is_refused_by_pooler(error) => false,
         Some(code) => code.starts_with("57P") || code.starts_with("53") || code.starts_with("08"),
         None => Failure::of(error).is_some() && !matches!(error, sqlx::Error::Tls(_)),
     }
@@ -168,8 +170,12 @@ async fn check(connect: &PgConnectOptions, pooler: Pooler) -> anyhow::Result<()>
 }
 
 /// Poolers refuse what they cannot keep from one transaction to the next.
+fn is_refused_by_pooler(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().contains("startup parameter"))
+}
+
 fn explain(error: sqlx::Error, pooler: Pooler) -> anyhow::Error {
-    let is_refusal = error.as_database_error().is_some_and(|error| error.message().contains("startup parameter"));
+    let is_refusal = is_refused_by_pooler(&error);
     let error = anyhow::Error::new(error);
     match pooler {
         Pooler::None if is_refusal => {
