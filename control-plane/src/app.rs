@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::{
     api::limits::Limits,
     clock::Clock,
@@ -26,11 +28,17 @@ pub struct App {
     pub lookup: Option<Arc<Lookup>>,
     /// How often a caller may ask.
     pub limits: Arc<Limits>,
+    /// A permit for each search that may run at once.
+    pub searches: Arc<Semaphore>,
     /// How often keys were validated.
     pub usage: Arc<Usage>,
     /// What is counted for those who run the server.
     pub metrics: Arc<Metrics>,
 }
+
+/// Searches read all organizations of an environment. This many at once leave connections for everybody else, who needs one to be
+/// authenticated: a SQLite database has four that read.
+const SEARCHES_MAX: usize = 2;
 
 impl App {
     /// The state of a server without an edge and without limits that has just been started.
@@ -39,7 +47,8 @@ impl App {
         let usage = Arc::new(Usage::new(Retention::default()));
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(Limits::none());
-        Self { db, clock, publisher: Wake::default(), edge: None, lookup: None, limits, usage, metrics }
+        let searches = Arc::new(Semaphore::new(SEARCHES_MAX));
+        Self { db, clock, publisher: Wake::default(), edge: None, lookup: None, limits, searches, usage, metrics }
     }
 
     /// The same server with an edge.

@@ -7,6 +7,7 @@
 //! | [`edge`] | what the edge is told: the publisher, and the rebuilding and comparing of its store |
 //! | [`usage`] | how often keys are validated: the server's own count, and the task that writes it |
 //! | `sweeper` | the task that forgets what is old |
+//! | `text` | which characters people cannot see, and which texts search takes for the same |
 //! | [`cli`] | the commands of the binary `latchkey` |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
 //! | [`clock`], [`entropy`] | the two places that read time and randomness |
@@ -43,4 +44,5 @@ pub mod keys;
 pub mod metrics;
 pub mod storage;
 mod sweeper;
+mod text;
 pub mod usage;

@@ -1,4 +1,5 @@
-//! Forgets what is older than it is kept for: usage, senders of it that are gone, and answers of creations.
+//! Forgets what is older than it is kept for: usage, senders of it that are gone, and answers of creations. It also folds the
+//! names of organizations that an older server wrote, so that search finds them.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     app::App,
-    storage::{self, idempotency, usage},
+    storage::{self, idempotency, organizations, usage},
 };
 
 /// How often it is looked for.
@@ -17,6 +18,10 @@ const STEP: i64 = 1_000;
 const STEPS: u32 = 60;
 /// The pause between two of them.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often names are looked for that an older server wrote meanwhile.
+const FOLD_INTERVAL: Duration = Duration::from_secs(5);
+/// How many of them are folded in one transaction.
+const FOLD_STEP: i64 = 500;
 /// A sender that told of nothing for so long tells nothing any more, and repeats nothing: a week.
 const SENDER_GONE_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
 
@@ -24,8 +29,29 @@ const SENDER_GONE_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
 pub async fn run(app: App, mut stopped: watch::Receiver<()>) {
     tokio::select! {
         _ = stopped.changed() => {}
-        () = sweep(app) => {}
+        () = sweep(app.clone()) => {}
+        () = fold_names(app) => {}
     }
+}
+
+async fn fold_names(app: App) {
+    loop {
+        match fold_names_once(&app, FOLD_STEP).await {
+            Ok(0) => sleep(FOLD_INTERVAL).await,
+            Ok(_) => sleep(PAUSE).await,
+            Err(error) => {
+                tracing::warn!(%error, "failed to fold names of organizations for search; will retry");
+                sleep(FOLD_INTERVAL).await;
+            }
+        }
+    }
+}
+
+async fn fold_names_once(app: &App, limit: i64) -> storage::Result<usize> {
+    let mut transaction = app.db.write().await?;
+    let folded = organizations::fold_names(transaction.conn(), limit).await?;
+    transaction.commit().await?;
+    Ok(folded)
 }
 
 async fn sweep(app: App) {

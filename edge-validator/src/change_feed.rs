@@ -56,7 +56,7 @@ impl DurableObject for ChangeFeed {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        self.answer(request).await.or_else(Failure::into_response)
+        self.answer(request).await.or_else(|failure| failure.into_response(None))
     }
 }
 

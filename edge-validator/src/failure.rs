@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use shared::error::ApiError;
+use shared::{bearer, error::ApiError};
 use worker::{Response, console_error};
 
 use crate::response;
@@ -20,9 +20,12 @@ impl Failure {
         Self { error, passing: true }
     }
 
-    /// The answer.
-    pub fn into_response(self) -> worker::Result<Response> {
+    /// The answer to a request with this `Authorization` header.
+    pub fn into_response(self, authorization: Option<&str>) -> worker::Result<Response> {
         let response = response::json(self.error.status, self.error.to_json())?;
+        if self.error.status == 401 {
+            response.headers().set("www-authenticate", bearer::challenge(authorization.is_some()))?;
+        }
         if self.passing {
             response.headers().set("retry-after", &retry_after().to_string())?;
         }

@@ -46,7 +46,8 @@ pub fn validate_later(
             let question = Question { authorization: authorization.as_deref(), body: body.as_bytes() };
             validate::answer(&question, &config, &Context::new(context)).await
         };
-        let response = answer.await.or_else(|failure| failure.into_response()).map_err(JsValue::from)?;
+        let response = answer.await.or_else(|failure| failure.into_response(authorization.as_deref()));
+        let response = response.map_err(JsValue::from)?;
         Ok(web_sys::Response::from(response).into())
     })
 }

@@ -5,7 +5,7 @@
 //! | `GET /_edge/status` | what this isolate has done and what it knows (`status.rs`) |
 //! | `/_edge/feed/…` | the change feed ([`shared::feed::wire`]), which is handed the request as it is (`change_feed.rs`) |
 
-use shared::error::ApiError;
+use shared::{bearer, error::ApiError};
 use worker::{Request, Response};
 
 use crate::{
@@ -30,28 +30,9 @@ pub async fn answer(request: Request, path: &str, config: &Config) -> Result<Res
 
 fn admit(request: &Request, edge: &Edge) -> Result<(), Failure> {
     let authorization = request.headers().get("authorization")?;
-    let token = authorization.as_deref().and_then(bearer).unwrap_or_default();
+    let token = authorization.as_deref().and_then(bearer::token).unwrap_or_default();
     if edge.secrets.admits(token) {
         return Ok(());
     }
     Err(ApiError::new(401, "unauthorized", "This route is for the control plane.").into())
-}
-
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bearer;
-
-    #[test]
-    fn a_bearer_token_is_read_and_nothing_else() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer("bearer  abc "), Some("abc"));
-        for other in ["", "abc", "Basic abc", "Bearerabc"] {
-            assert_eq!(bearer(other), None, "{other}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `POST /api_keys/validations` | what this isolate knows, else KV and the change feed, by the rules of `shared` (`validate.rs`) |
 //! | `/_edge/…` | the change feed and this isolate's state, for the control plane (`ingress.rs`) |
+//! | `/metrics`, `/ready` | nothing: operators ask the control plane itself (`operations.rs`) |
 //! | everything else | the control plane, streamed in both directions (`forward.rs`) |
 //!
 //! Requests come in through `worker.js`, which reads what a validation needs and hands it to `hot.rs`; all others come
@@ -24,6 +25,7 @@ mod hot;
 mod ingress;
 mod isolate;
 mod known;
+mod operations;
 mod random;
 mod response;
 mod status;
@@ -42,18 +44,26 @@ use crate::{config::Config, failure::Failure, validate::Question};
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
     let config = Config::of(&env);
+    let authorization = request.headers().get("authorization")?;
     let answer = match (request.method(), request.path().as_str()) {
-        (Method::Post, "/api_keys/validations") => validation(request, &config, &context).await,
+        (Method::Post, "/api_keys/validations") => {
+            validation(request, authorization.as_deref(), &config, &context).await
+        }
         (_, path) if path.starts_with(ingress::PREFIX) => ingress::answer(request, path, &config).await,
+        (_, path) if operations::is_path_of_operators(path) => Err(operations::not_found()),
         _ => forward::answer(&request, &config).await,
     };
-    answer.or_else(|failure| failure.into_response())
+    answer.or_else(|failure| failure.into_response(authorization.as_deref()))
 }
 
 /// A validation that did not come the short way: its sender did not say how long its body is, or that it is too long.
-async fn validation(mut request: Request, config: &Rc<Config>, context: &Context) -> Result<Response, Failure> {
-    let authorization = request.headers().get("authorization")?;
+async fn validation(
+    mut request: Request,
+    authorization: Option<&str>,
+    config: &Rc<Config>,
+    context: &Context,
+) -> Result<Response, Failure> {
     let body = body::read(&mut request, BODY_LIMIT).await?;
-    let question = Question { authorization: authorization.as_deref(), body: &body };
+    let question = Question { authorization, body: &body };
     validate::answer(&question, config, context).await
 }

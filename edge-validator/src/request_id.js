@@ -3,12 +3,14 @@
 
 const HEADER = "x-request-id";
 const NAME = /^[!-~]{1,128}$/;
+// What looks like a key: `is_within` of `shared::key`.
+const KEY = /[a-z0-9]_[0-9A-Za-z]{38}(?![0-9A-Za-z])/;
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-// What the client calls its request, if that is a name.
+// What the client calls its request, if that is a name and no key that was sent by mistake.
 export function given(request) {
   const name = request.headers.get(HEADER);
-  return name !== null && NAME.test(name) ? name : undefined;
+  return name !== null && NAME.test(name) && !KEY.test(name) ? name : undefined;
 }
 
 // A name for a request without one: a ULID, which begins with the time.

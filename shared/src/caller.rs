@@ -1,7 +1,7 @@
 //! Who is asking: the management key of a request, and whether it may do what is asked.
 
 use crate::{
-    Timestamp,
+    Timestamp, bearer,
     decide::{Request, decide},
     error::ApiError,
     key,
@@ -14,10 +14,8 @@ use crate::{
 /// # Errors
 /// 401 if there is no header, or it holds no management key.
 pub fn management_key(authorization: Option<&str>) -> Result<&str, ApiError> {
-    let (scheme, text) = authorization.and_then(|header| header.split_once(' ')).ok_or_else(ApiError::unauthorized)?;
-    let text = text.trim();
-    let is_ours = scheme.eq_ignore_ascii_case("bearer") && key::parse(text) == Ok(key::MANAGEMENT_PREFIX);
-    if is_ours { Ok(text) } else { Err(ApiError::unauthorized()) }
+    let text = authorization.and_then(bearer::token);
+    text.filter(|text| key::parse(text) == Ok(key::MANAGEMENT_PREFIX)).ok_or_else(ApiError::unauthorized)
 }
 
 /// Admits the management key that this record describes, if it may do what the scope names.

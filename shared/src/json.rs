@@ -27,7 +27,7 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a str) -> ApiError {
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
         return not_json("something follows the JSON value");
     };
-    let path = error.path().to_string();
+    let path = path_of(error.path());
     let error = error.into_inner();
     if !error.is_data() {
         return not_json(&error.to_string());
@@ -38,6 +38,22 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a str) -> ApiError {
         None if path == "." => FieldError::new(WHOLE, "invalid", without_values(&message)).into(),
         None => FieldError::new(path, "invalid", without_values(&message)).into(),
     }
+}
+
+/// Where the mistake is.
+fn path_of(path: &serde_path_to_error::Path) -> String {
+    let path = path.to_string();
+    path.strip_prefix("metadata.").map(metadata_field).unwrap_or(path)
+}
+
+/// What errors call an entry of metadata. Its name is the caller's own, and may be a secret in the wrong place, so it is
+/// repeated only if it is too short to be a key; otherwise the field is `metadata`.
+#[must_use]
+pub fn metadata_field(name: &str) -> String {
+    const LONGEST: usize = 20;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let is_shown = (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_plain);
+    if is_shown { format!("metadata.{name}") } else { "metadata".to_owned() }
 }
 
 /// What was expected, without what was given instead: that may be a secret in the wrong place. The position goes too,

@@ -198,6 +198,18 @@ pub fn parse(text: &str) -> Result<&str, Malformed> {
     if checksum(covered) == given.as_bytes() { Ok(prefix) } else { Err(Malformed) }
 }
 
+/// Whether something in the text looks like one of our keys, whatever its checksum. The Worker's `request_id.js` has the same
+/// rule.
+#[must_use]
+pub fn is_within(text: &str) -> bool {
+    text.match_indices('_').any(|(at, _)| {
+        let (prefix, rest) = text.as_bytes().split_at(at);
+        let follows_prefix = prefix.last().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let length = rest[1..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+        follows_prefix && length == RANDOM_LENGTH + CHECKSUM_LENGTH
+    })
+}
+
 /// Whether the text can be a key of an environment with these prefixes at all. What cannot be is refused unseen.
 pub fn recognise(text: &str, prefixes: &[Prefix], accepts_foreign: bool) -> Result<(), Malformed> {
     let ours = parse(text).is_ok_and(|prefix| prefixes.iter().any(|p| p.as_str() == prefix));

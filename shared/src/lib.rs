@@ -22,6 +22,7 @@
 //! ```
 
 pub mod api_key;
+pub mod bearer;
 pub mod caller;
 #[cfg(any(test, feature = "checks"))]
 pub mod checks;

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
 use shared::{
     caller,
@@ -13,7 +13,7 @@ use shared::{
     scope::Scope,
 };
 
-use super::Error;
+use super::{Error, request_log::CallerCell};
 use crate::{app::App, storage::management_keys};
 
 /// Whoever calls, as its management key shows.
@@ -66,13 +66,22 @@ access! {
     WriteUsers => UsersWrite;
 }
 
+/// The `Authorization` header, if there is exactly one.
+pub fn authorization(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let only = all.next().filter(|_| all.next().is_none())?;
+    only.to_str().ok()
+}
+
 async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Caller, Error> {
-    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let digest = Digest::of(caller::management_key(header)?);
+    let digest = Digest::of(caller::management_key(authorization(&parts.headers))?);
     let now = app.clock.now();
     app.limits.count_key(parts, digest, now)?;
     let key = management_keys::by_digest(app.db.read().await?.conn(), &digest).await?;
     let record = key.ok_or_else(ApiError::unauthorized)?.into_record(now);
+    if let (Grant::ManagementKey(grant), Some(cell)) = (&record.grant, parts.extensions.get::<CallerCell>()) {
+        cell.set(&grant.id, &record.environment);
+    }
     caller::authorize(&record, needed, now)?;
     match record.grant {
         Grant::ManagementKey(grant) => Ok(Caller { environment: record.environment, grant }),

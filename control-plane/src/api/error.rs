@@ -37,10 +37,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// There is no such thing.
-    pub fn not_found(what: &str, which: &str) -> Self {
-        let which: String = which.chars().take(64).collect();
-        Self::Caller(ApiError::new(404, "entity_not_found", format!("{what} not found: '{which}'.")))
+    /// There is no such thing. The message does not repeat what was sent: a key may have been pasted there.
+    pub fn not_found(what: &str) -> Self {
+        Self::Caller(ApiError::new(404, "entity_not_found", format!("{what} not found.")))
     }
 
     /// It cannot be done in the state that things are in.

@@ -2,9 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use shared::{error::ApiError, error::FieldError, permission};
+use shared::{
+    error::{ApiError, FieldError},
+    json::metadata_field,
+    permission,
+};
 
 use super::Error;
+pub use crate::text::{is_blank, is_invisible, reorders_text};
 
 /// The longest name of a key or an organization.
 pub const NAME_MAX_LENGTH: usize = 255;
@@ -43,9 +48,9 @@ impl Checks {
         }
     }
 
-    /// A text that people read: not blank, no control characters, not too long.
+    /// A text that people read: not blank, nothing that is not to be shown, not too long.
     pub fn text(&mut self, field: &str, text: &str, max_length: usize) {
-        self.require(!text.trim().is_empty(), field, "required", "must not be blank");
+        self.require(!is_blank(text), field, "required", "must not be blank");
         self.at_most(field, text, max_length);
     }
 
@@ -55,6 +60,8 @@ impl Checks {
         self.require(fits, field, "too_long", format!("must have at most {max_length} characters"));
         let printable = !text.chars().any(char::is_control);
         self.require(printable, field, "invalid", "must not contain control characters");
+        let message = "must not contain characters that reorder text (U+202A to U+202E, U+2066 to U+2069)";
+        self.require(!text.chars().any(reorders_text), field, "invalid", message);
     }
 
     /// The slug of a permission.
@@ -96,7 +103,7 @@ impl Checks {
         let fits = metadata.len() <= METADATA_MAX_ENTRIES;
         self.require(fits, "metadata", "too_long", format!("must have at most {METADATA_MAX_ENTRIES} entries"));
         for (key, value) in metadata.iter().take(METADATA_MAX_ENTRIES) {
-            let field = format!("metadata.{}", key.chars().take(METADATA_KEY_MAX_LENGTH).collect::<String>());
+            let field = metadata_field(key);
             self.text(&field, key, METADATA_KEY_MAX_LENGTH);
             self.at_most(&field, value, METADATA_VALUE_MAX_LENGTH);
         }
@@ -134,7 +141,7 @@ pub fn is_external_id(text: &str) -> bool {
 
 fn is_email(text: &str) -> bool {
     let is_plain =
-        |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@');
+        |part: &str| !part.is_empty() && !part.chars().any(|c| c == '@' || c.is_control() || is_invisible(c));
     text.len() <= EMAIL_MAX_LENGTH && text.split_once('@').is_some_and(|(user, host)| is_plain(user) && is_plain(host))
 }
 

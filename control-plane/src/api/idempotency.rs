@@ -31,7 +31,7 @@ use shared::{
 };
 use utoipa::IntoParams;
 
-use super::{Error, body};
+use super::{Error, access::authorization, body};
 use crate::{
     app::App,
     entropy::OsEntropy,
@@ -113,8 +113,7 @@ pub struct Answer {
 
 impl Idempotency {
     fn of(parts: &Parts, body: &[u8]) -> Result<Self, Error> {
-        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let caller = Hkdf::new(None, caller::management_key(authorization)?.as_bytes());
+        let caller = Hkdf::new(None, caller::management_key(authorization(&parts.headers))?.as_bytes());
         let request = Sha256::new()
             .chain_update(parts.method.as_str())
             .chain_update([0])

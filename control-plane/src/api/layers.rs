@@ -4,36 +4,40 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::Response,
 };
-use shared::error::ApiError;
+use shared::{bearer, error::ApiError, seal::FORWARDING_TOKEN};
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{Instrument, error_span};
 
 use super::{
     body,
     error::{internal_error, respond},
-    limits, request_id,
+    limits, request_log,
 };
-use crate::{app::App, clock::Stopwatch, entropy::OsEntropy};
+use crate::app::App;
 
 /// How long answering a request may take, reading its body included.
 pub const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The longest URL: path and query.
 pub const URL_LIMIT: usize = 8 * 1024;
+/// What anybody may see and store.
+const PUBLIC: [&str; 2] = ["/health", "/openapi.json"];
 
 /// Puts the layers around the routes, the outermost last. The second ones take in their bodies themselves.
 pub(super) fn around(router: Router, unread: Router, app: App) -> Router {
     router
         .layer(middleware::map_request(body::take_in))
         .merge(unread)
+        .layer(middleware::from_fn(refuse_operations_through_worker))
         .layer(middleware::from_fn(limit_url))
         .layer(middleware::from_fn_with_state(app.clone(), limits::limit_callers))
         .layer(middleware::from_fn(limit_time))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
-        .layer(middleware::from_fn_with_state(app, observe))
+        .layer(middleware::from_fn(add_headers))
+        .layer(middleware::from_fn_with_state(app, request_log::observe))
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
@@ -52,28 +56,36 @@ async fn limit_url(request: Request, next: Next) -> Response {
     respond(&ApiError::new(414, "url_too_long", format!("The URL has more than {URL_LIMIT} characters.")))
 }
 
-/// Counts and logs: the request's name, the method, the route's pattern and the status, and nothing else that the caller sent.
-async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
-    let stopwatch = Stopwatch::start();
-    let method = known_method(&request);
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let name = request_id::of(request.headers(), app.clock.now(), &mut OsEntropy);
-    // Of the highest level, so that whatever is logged at all is logged with it.
-    let span = error_span!("request", id = name);
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let status = response.status().as_u16();
-    app.metrics.count_request(method, &route, status, stopwatch);
-    span.in_scope(|| tracing::debug!(method, route, status, "answered"));
-    request_id::put(response.headers_mut(), &name);
+/// Says how to authenticate with each 401, and that nobody may store what only the caller may see.
+async fn add_headers(request: Request, next: Next) -> Response {
+    let has_authorization = request.headers().contains_key(header::AUTHORIZATION);
+    let is_public = route(&request).is_some_and(|route| PUBLIC.contains(&route));
+    let mut response = next.run(request).await;
+    let is_unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    if is_unauthorized {
+        let challenge = HeaderValue::from_static(bearer::challenge(has_authorization));
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if !is_public {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 
-/// A caller can make up methods without end; a label must not follow.
-fn known_method(request: &Request) -> &'static str {
-    ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
-        .into_iter()
-        .find(|known| request.method() == *known)
-        .unwrap_or("other")
+/// What only operators ask for does not exist for the Worker's clients. The Worker says so itself; this is for one that is
+/// older.
+async fn refuse_operations_through_worker(request: Request, next: Next) -> Response {
+    let is_for_operators = route(&request).is_some_and(|route| ["/metrics", "/ready"].contains(&route));
+    if is_for_operators && request.headers().contains_key(FORWARDING_TOKEN) {
+        return no_such_route().await;
+    }
+    next.run(request).await
+}
+
+/// The pattern of the route, which holds nothing that was sent.
+pub(super) fn route(request: &Request) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
 pub(super) async fn no_such_route() -> Response {

@@ -4,8 +4,8 @@
 //! Each process counts by itself, in memory, and remembers so many callers; whoever it has forgotten may ask as if
 //! for the first time. What this is for is that one caller that runs wild leaves the others their share.
 //!
-//! A management key is counted by the digest of what was sent, once that has the shape and the checksum of one, and before
-//! the database is asked. Only who has its text can use up its share.
+//! A management key is counted by the digest of what was sent, once that has the shape and the checksum of one, and
+//! before the database is asked. Only who has its text can use up its share.
 
 mod in_progress;
 

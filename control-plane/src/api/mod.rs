@@ -19,6 +19,7 @@ mod organizations;
 mod path;
 mod permissions;
 mod request_id;
+mod request_log;
 mod roles;
 #[cfg(test)]
 mod sweep;
@@ -132,7 +133,7 @@ pub fn router(app: App, config: &Config) -> Router {
     let router = router
         .fallback(layers::no_such_route)
         .method_not_allowed_fallback(layers::no_such_method)
-        .layer(axum::Extension(operations::MetricsToken::new(&config.metrics_token)))
+        .layer(axum::Extension(operations::MetricsAccess::new(config)))
         .with_state(app.clone());
     layers::around(router, routes_of_the_edge(config).with_state(app.clone()), app)
 }

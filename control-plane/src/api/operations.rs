@@ -1,21 +1,25 @@
 //! For those who run the server: is it up, can it work, what does it count.
 
+use std::net::SocketAddr;
+
 use axum::{
     Extension, Json,
-    extract::State,
-    http::{HeaderMap, header},
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderName, header},
     response::{IntoResponse, Response},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use shared::{
+    bearer,
     digest::Digest,
     error::{ApiError, ErrorBody},
+    seal::{CLIENT_ADDRESS, FORWARDING_TOKEN},
 };
 use utoipa::ToSchema;
 
-use super::Error;
-use crate::app::App;
+use super::{Error, access::authorization};
+use crate::{app::App, config::Config};
 
 /// The server's state, in a word.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,23 +45,61 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Health>, Error> {
     Ok(OK)
 }
 
-/// The digest of the token that `GET /metrics` wants, if it wants one.
+/// Headers that proxies add. A request that has one of them comes from somewhere else, whatever its peer is.
+const ADDED_BY_PROXIES: [&str; 9] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    CLIENT_ADDRESS,
+    FORWARDING_TOKEN,
+];
+
+/// Who may read the metrics: whoever has the token or, without one, whoever asks on this machine.
 #[derive(Debug, Clone)]
-pub struct MetricsToken(Option<Digest>);
+pub struct MetricsAccess {
+    token: Option<Digest>,
+    client_address_header: String,
+}
 
-impl MetricsToken {
-    /// An empty setting wants none.
-    pub fn new(setting: &SecretString) -> Self {
-        let token = setting.expose_secret();
-        Self((!token.is_empty()).then(|| Digest::of(token)))
+impl MetricsAccess {
+    /// As the settings have it. An empty token is none.
+    pub fn new(config: &Config) -> Self {
+        let token = config.metrics_token.expose_secret();
+        Self {
+            token: (!token.is_empty()).then(|| Digest::of(token)),
+            client_address_header: config.client_address_header.to_ascii_lowercase(),
+        }
     }
 
-    /// Digests are compared, so how long it takes says nothing of the token.
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = header.and_then(|header| header.strip_prefix("Bearer ")).map(Digest::of);
-        self.0.is_none() || self.0 == given
+    fn check(&self, request: &Request) -> Result<(), ApiError> {
+        let Some(token) = &self.token else {
+            return if self.is_local(request) { Ok(()) } else { Err(token_needed()) };
+        };
+        // Digests are compared, so how long it takes says nothing of the token.
+        let sent = authorization(request.headers()).and_then(bearer::token).map(Digest::of);
+        let message = "Send the setting metrics_token as a bearer token.";
+        if sent.as_ref() == Some(token) { Ok(()) } else { Err(ApiError::new(401, "unauthorized", message)) }
     }
+
+    fn is_local(&self, request: &Request) -> bool {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let is_loopback = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
+        let is_added = |name: &HeaderName| {
+            let name = name.as_str();
+            ADDED_BY_PROXIES.contains(&name) || name.starts_with("x-forwarded") || name == self.client_address_header
+        };
+        is_loopback && !request.headers().keys().any(is_added)
+    }
+}
+
+fn token_needed() -> ApiError {
+    let message = "Without the setting metrics_token, metrics are served only to clients on the same machine, and not \
+                   through a proxy. Set metrics_token, and send it as a bearer token.";
+    ApiError::new(403, "forbidden", message)
 }
 
 /// What the server counts, for Prometheus.
@@ -65,15 +107,14 @@ impl MetricsToken {
     responses(
         (status = 200, content_type = "text/plain", body = String),
         (status = 401, description = "The setting metrics_token was not sent", body = ErrorBody),
+        (status = 403, description = "There is no metrics_token, and the client is not on this machine", body = ErrorBody),
     ))]
 pub async fn metrics(
     State(app): State<App>,
-    Extension(token): Extension<MetricsToken>,
-    headers: HeaderMap,
+    Extension(access): Extension<MetricsAccess>,
+    request: Request,
 ) -> Result<Response, Error> {
-    if !token.admits(&headers) {
-        return Err(ApiError::new(401, "unauthorized", "Send the setting metrics_token as a bearer token.").into());
-    }
+    access.check(&request)?;
     let text = app.metrics.to_text().map_err(|error| Error::Internal(error.into()))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -136,5 +136,5 @@ impl<A: Named, B: Named, C: Named> FromRequestParts<App> for InPaths<(A, B, C)> 
 
 /// What a text names.
 pub fn named<T: Named>(text: &str) -> Result<T, Error> {
-    text.parse().map_err(|_| Error::not_found(T::NOUN, text))
+    text.parse().map_err(|_| Error::not_found(T::NOUN))
 }

@@ -1,7 +1,7 @@
 //! `X-Request-ID`: what a request is called in its answer and in the logs.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use shared::{Timestamp, entropy::Entropy, id::RequestId};
+use shared::{Timestamp, entropy::Entropy, id::RequestId, key};
 
 /// The header.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -16,9 +16,10 @@ pub fn of(headers: &HeaderMap, now: Timestamp, entropy: &mut impl Entropy) -> St
     given.map_or_else(|| RequestId::generate(now, entropy).into(), str::to_owned)
 }
 
-/// It ends up in headers and in lines of logs, where nothing may begin another one.
+/// It ends up in headers and in lines of logs, where nothing may begin another one, and where no key may stand.
 fn is_name(text: &str) -> bool {
-    (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    (1..=MAX_LENGTH).contains(&text.len()) && is_visible && !key::is_within(text)
 }
 
 /// Names the request in the headers of its answer.
@@ -55,6 +56,20 @@ mod tests {
         assert_eq!(of(&twice, START, &mut Repeating(0)).len(), made.len());
         for bad in ["".as_bytes(), b" ", b"a b", b"a\tb", "ä".as_bytes(), b"\xff", "x".repeat(129).as_bytes()] {
             assert_eq!(name_of(bad), made);
+        }
+    }
+
+    #[test]
+    fn request_id_that_looks_like_a_key_is_replaced() {
+        let generated = of(&HeaderMap::new(), START, &mut Repeating(0));
+        let random = "x9".repeat(19);
+        for key in [format!("mk_{random}"), format!("lk_live_{random}"), format!("trace:lk_test_{random}/1")] {
+            assert_eq!(name_of(key.as_bytes()), generated, "{key}");
+        }
+        // Ids of other systems: an identifier, and digests of other lengths.
+        for id in ["req_01KF0JZ4G0000000000000000A".to_owned(), format!("t_{random}xx"), format!("T_{random}"), random]
+        {
+            assert_eq!(name_of(id.as_bytes()), id);
         }
     }
 

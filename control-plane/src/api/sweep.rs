@@ -1,6 +1,8 @@
 //! Sweeps over every route of the OpenAPI document, so that a new route is swept as soon as it exists: bad input, callers
 //! without rights, and callers of another environment. All are told clearly, and nothing changes.
 
+mod pasted_keys;
+
 use axum::body::Body;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;

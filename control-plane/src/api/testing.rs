@@ -1,13 +1,17 @@
 //! A server for tests: the real routes on a real database, asked without a network between.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use axum::{
     Router,
     body::Body,
+    extract::ConnectInfo,
     http::{HeaderMap, Request, StatusCode, header},
 };
 use serde_json::{Value, json};
@@ -188,8 +192,11 @@ impl Server {
         self.ask(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    /// Sends a request as it is.
-    pub async fn ask(&self, request: Request<Body>) -> (HeaderMap, Reply) {
+    /// Sends a request as it is, from this machine unless it says otherwise.
+    pub async fn ask(&self, mut request: Request<Body>) -> (HeaderMap, Reply) {
+        if request.extensions().get::<ConnectInfo<SocketAddr>>().is_none() {
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4711))));
+        }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         if !status.is_success() || status == StatusCode::CREATED {

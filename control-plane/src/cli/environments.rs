@@ -10,6 +10,7 @@ use crate::{
         Db,
         environments::{self, Environment},
     },
+    text,
 };
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +18,7 @@ pub(super) enum Command {
     /// Create an environment. It shares nothing with the others.
     Create {
         /// What people call it, such as `Production`.
+        #[arg(value_parser = text::parse_name)]
         name: String,
         /// What its keys begin with, so that secret scanners can tell them.
         #[arg(long, default_value = "lk_live", value_parser = str::parse::<Prefix>)]

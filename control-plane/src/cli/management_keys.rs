@@ -18,6 +18,7 @@ use crate::{
         management_keys::{self, ManagementKey},
         outbox::Kind,
     },
+    text,
 };
 
 #[derive(Debug, Subcommand)]
@@ -28,7 +29,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "ID")]
         environment: EnvironmentId,
         /// What people call it, such as the service that holds it.
-        #[arg(long)]
+        #[arg(long, value_parser = text::parse_name)]
         name: String,
         /// What it may do; give it more than once for more. `*` is everything.
         #[arg(long = "scope", default_value = "*", value_parser = keys::parse_scope)]

@@ -12,6 +12,7 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql, memberships, roles};
+use crate::text::search_key;
 
 /// A customer of the product.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -70,8 +71,8 @@ pub enum DomainState {
 pub async fn insert(conn: Conn<'_>, organization: &Organization) -> Result<bool> {
     const SQL: &str = "INSERT INTO organizations
             (id, environment_id, name, external_id, metadata, domains, allow_profiles_outside_organization,
-             created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             created_at, updated_at, search_name, search_name_of)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $3)
         ON CONFLICT DO NOTHING";
     on_db!(conn, c => sqlx::query(SQL)
         .bind(&organization.id)
@@ -83,6 +84,7 @@ pub async fn insert(conn: Conn<'_>, organization: &Organization) -> Result<bool>
         .bind(organization.allow_profiles_outside_organization)
         .bind(organization.created_at)
         .bind(organization.updated_at)
+        .bind(search_key(&organization.name))
         .execute(c).await.map(|done| done.rows_affected() > 0))
 }
 
@@ -128,11 +130,13 @@ pub struct Filter {
     pub domains: Option<Vec<String>>,
 }
 
+// A name that is not folded yet is compared as well as the database can.
 macro_rules! list {
     ($conn:expr, $($rest:tt)+) => {
         sql!($conn,
             "SELECT * FROM organizations o WHERE o.environment_id = $1 AND o.deleted_at IS NULL
-             AND ($2 IS NULL OR lower(o.name) LIKE $2 ESCAPE '!') "
+             AND ($2 IS NULL OR CASE WHEN o.search_name_of = o.name THEN o.search_name ELSE lower(o.name) END
+                 LIKE $2 ESCAPE '!') "
             $($rest)+)
     };
 }
@@ -178,15 +182,35 @@ pub async fn list(
 
 /// The LIKE pattern for "contains this text".
 fn containing(text: &str) -> String {
-    let escaped = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let escaped = search_key(text).replace('!', "!!").replace('%', "!%").replace('_', "!_");
     format!("%{escaped}%")
+}
+
+/// Folds the names of so many organizations that an older server created or renamed, so that search finds them, and returns
+/// how many they were.
+pub async fn fold_names(mut transaction: Conn<'_>, limit: i64) -> Result<usize> {
+    let sql = sql!(transaction, "SELECT id, name FROM organizations
+        WHERE search_name_of IS DISTINCT FROM name AND deleted_at IS NULL
+        ORDER BY id LIMIT $1" (for update skip locked));
+    let rows: Vec<(OrganizationId, String)> =
+        on_db!(transaction.reborrow(), c => sqlx::query_as(sql).bind(limit).fetch_all(c).await)?;
+    const FOLD: &str = "UPDATE organizations SET search_name = $2, search_name_of = $3 WHERE id = $1";
+    for (id, name) in &rows {
+        let folded = search_key(name);
+        on_db!(transaction.reborrow(), c => sqlx::query(FOLD)
+            .bind(id)
+            .bind(&folded)
+            .bind(name)
+            .execute(c).await.map(drop))?;
+    }
+    Ok(rows.len())
 }
 
 /// Writes a changed organization. `false` if its external id is another's already; the transaction is then lost.
 pub async fn update(conn: Conn<'_>, organization: &Organization) -> Result<bool> {
     const SQL: &str = "UPDATE organizations
         SET name = $3, external_id = $4, metadata = $5, domains = $6, allow_profiles_outside_organization = $7,
-            updated_at = $8
+            updated_at = $8, search_name = $9, search_name_of = $3
         WHERE environment_id = $1 AND id = $2";
     let updated = on_db!(conn, c => sqlx::query(SQL)
         .bind(&organization.environment_id)
@@ -197,6 +221,7 @@ pub async fn update(conn: Conn<'_>, organization: &Organization) -> Result<bool>
         .bind(&organization.domains)
         .bind(organization.allow_profiles_outside_organization)
         .bind(organization.updated_at)
+        .bind(search_key(&organization.name))
         .execute(c).await.map(drop));
     match updated {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),

@@ -23,7 +23,7 @@ use crate::{
 /// A key that is not revoked, locked until the transaction ends.
 pub async fn lock(transaction: &mut Writer, environment: &EnvironmentId, id: &ApiKeyId) -> Result<ApiKey, Error> {
     let key = key_terms::lock(transaction.conn(), environment, id).await?;
-    key.ok_or_else(|| Error::not_found("API key", id.as_str()))
+    key.ok_or_else(|| Error::not_found("API key"))
 }
 
 /// How long the keys of this key's organization may live.
@@ -61,7 +61,7 @@ pub async fn write(
     }
     let version = key_terms::change(transaction.conn(), &before.id, terms, now).await?;
     let after = api_keys::get(transaction.conn(), &before.environment_id, &before.id).await?;
-    let after = after.ok_or_else(|| Error::not_found("API key", before.id.as_str()))?;
+    let after = after.ok_or_else(|| Error::not_found("API key"))?;
     let committed = app.commit_change(transaction, Kind::ApiKey, before.id.as_str(), version).await?;
     app.acknowledge(&committed).await?;
     Ok(ShownApiKey::new(after, now))

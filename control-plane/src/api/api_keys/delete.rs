@@ -48,7 +48,7 @@ pub async fn delete(
         None => {
             let pending = api_keys::unacknowledged_revocation(transaction.conn(), &caller.environment, &id).await?;
             let version = pending.filter(|_| app.edge.is_some());
-            let version = version.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+            let version = version.ok_or_else(|| Error::not_found("API key"))?;
             drop(transaction);
             change::earlier(&id, version)
         }

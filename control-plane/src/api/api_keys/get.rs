@@ -57,7 +57,7 @@ pub async fn get(
     InPath(id): InPath<ApiKeyId>,
 ) -> Result<Json<ApiKeyAtEdge>, Error> {
     let row = read(&app, &caller.environment, &id).await?;
-    let row = row.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+    let row = row.ok_or_else(|| Error::not_found("API key"))?;
     let edge = edge_versions(&app, &row).await?;
     Ok(Json(ApiKeyAtEdge { key: ShownApiKey::new(row, app.clock.now()), edge }))
 }

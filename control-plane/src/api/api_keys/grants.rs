@@ -48,7 +48,7 @@ pub async fn require_permissions(
     let errors: Vec<FieldError> = added
         .filter_map(|(at, slug)| {
             let (code, message) = against(slug)?;
-            Some(FieldError::new(format!("permissions.{at}"), code, format!("`{slug}`: {message}")))
+            Some(FieldError::new(format!("permissions.{at}"), code, message))
         })
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(ApiError::unprocessable(errors).into()) }

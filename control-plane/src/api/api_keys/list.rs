@@ -58,7 +58,7 @@ pub async fn list(
     let environment = &caller.environment;
     let mut db = app.db.read().await?;
     if organizations::get(db.conn(), environment, &organization).await?.is_none() {
-        return Err(Error::not_found("Organization", organization.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     let page = api_keys::list_of_organization(db.conn(), environment, &organization, which, &wanted.page).await?;
     answer(&app, db.conn(), &wanted, page).await.map(Json)

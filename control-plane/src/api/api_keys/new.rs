@@ -180,12 +180,12 @@ pub async fn hold_owner(
 ) -> Result<ExpiryPolicy, Error> {
     let organization = owner.organization();
     if !organizations::hold(transaction.conn(), environment, organization).await? {
-        return Err(Error::not_found("Organization", organization.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     if let Owner::User { id, .. } = owner
         && !users::hold(transaction.conn(), environment, id).await?
     {
-        return Err(Error::not_found("User", id.as_str()));
+        return Err(Error::not_found("User"));
     }
     require_member(transaction, environment, owner).await?;
     Ok(expiry_policies::get(transaction.conn(), environment, organization).await?.unwrap_or_default())

@@ -111,7 +111,7 @@ async fn take_up(app: &App, old: Option<&ApiKey>, id: &ApiKeyId, is_named: bool)
         Some(old) if !change::is_told(app, old) => Ok(app.acknowledge(&change::earlier(id, old.version)).await?),
         _ if is_named => Ok(()),
         Some(_) => Err(already_rotated()),
-        None => Err(Error::not_found("API key", id.as_str())),
+        None => Err(Error::not_found("API key")),
     }
 }
 
@@ -146,7 +146,7 @@ async fn lock(
     id: &ApiKeyId,
 ) -> Result<(ApiKey, ExpiryPolicy), Error> {
     let seen = api_keys::get(transaction.conn(), environment, id).await?;
-    let seen = seen.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+    let seen = seen.ok_or_else(|| Error::not_found("API key"))?;
     let policy = new::hold_owner(transaction, environment, &seen.owner()).await?;
     let held = permissions::hold(transaction.conn(), environment, &seen.permissions.0).await?;
     let key = change::lock(transaction, environment, id).await?;

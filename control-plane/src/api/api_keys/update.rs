@@ -150,7 +150,7 @@ async fn lock(
 ) -> Result<ApiKey, Error> {
     let Some(wanted) = permissions else { return change::lock(transaction, environment, id).await };
     let seen = api_keys::get(transaction.conn(), environment, id).await?;
-    let seen = seen.ok_or_else(|| Error::not_found("API key", id.as_str()))?;
+    let seen = seen.ok_or_else(|| Error::not_found("API key"))?;
     let owner = seen.owner();
     require_permissions(transaction, environment, &owner, wanted, &seen.permissions.0).await?;
     let key = change::lock(transaction, environment, id).await?;

@@ -42,7 +42,7 @@ pub async fn usage(
 ) -> Result<Json<ApiKeyUsage>, Error> {
     let mut db = app.db.read().await?;
     if !api_keys::ever_was(db.conn(), &caller.environment, &id).await? {
-        return Err(Error::not_found("API key", id.as_str()));
+        return Err(Error::not_found("API key"));
     }
     let wanted = Wanted::read(&query, app.clock.now())?;
     let totals = usage::of_key(db.conn(), &caller.environment, &id, wanted.span).await?;

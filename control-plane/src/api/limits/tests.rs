@@ -72,8 +72,9 @@ conformance! {
         assert_eq!(ask(&server, "/organizations", "192.0.2.1:2", &[]).await.0, 429, "whatever its port");
         assert_eq!(ask(&server, "/nowhere", HERE, &[("authorization", "")]).await.0, 429, "whoever it is");
         assert_eq!(ask(&server, "/organizations", THERE, &[]).await.0, 200);
-        for exempt in ["/health", "/ready", "/metrics"] {
-            assert_eq!(ask(&server, exempt, HERE, &[]).await.0, 200, "{exempt}");
+        // Metrics are for this machine alone.
+        for (exempt, status) in [("/health", 200), ("/ready", 200), ("/metrics", 403)] {
+            assert_eq!(ask(&server, exempt, HERE, &[]).await.0, status, "{exempt}");
         }
         assert_eq!(ask(&server, "/_edge/nothing", HERE, &[]).await.0, 404);
         server.advance(499);

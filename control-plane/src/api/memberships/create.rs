@@ -65,10 +65,10 @@ pub async fn create(
     let now = app.clock.now();
     let claim = idempotency.claim(transaction.conn(), now).await?;
     if !organizations::hold(transaction.conn(), environment, &organization).await? {
-        return Err(Error::not_found("Organization", organization.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     if !users::hold(transaction.conn(), environment, &user).await? {
-        return Err(Error::not_found("User", user.as_str()));
+        return Err(Error::not_found("User"));
     }
     let before = memberships::lock_of(transaction.conn(), environment, &organization, &user).await?;
     let claimed = match (claim, &before) {

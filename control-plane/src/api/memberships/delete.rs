@@ -37,7 +37,7 @@ pub async fn delete(
         }
         None => {
             let pending = app.pending_scope(transaction, &scope, environment).await?;
-            pending.ok_or_else(|| not_found(&id))?
+            pending.ok_or_else(not_found)?
         }
     };
     app.acknowledge(&committed).await?;

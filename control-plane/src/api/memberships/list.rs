@@ -70,7 +70,7 @@ pub async fn list(
     if let Of::Organization(id) | Of::Both(id, _) = &filter.of
         && organizations::get(db.conn(), environment, id).await?.is_none()
     {
-        return Err(Error::not_found("Organization", id.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     let page = memberships::list(db.conn(), environment, &filter, &wanted.page).await?;
     let ids: Vec<&str> = page.items.iter().map(|row| row.user_id.as_str()).collect();

@@ -94,14 +94,14 @@ impl Membership {
 /// The membership with this id, as it is now.
 async fn read(mut conn: Conn<'_>, environment: &EnvironmentId, id: &MembershipId) -> Result<Membership, Error> {
     let row = storage::get(conn.reborrow(), environment, id).await?;
-    let row = row.ok_or_else(|| not_found(id))?;
+    let row = row.ok_or_else(not_found)?;
     // A user who was deleted between the two questions took the membership along.
-    let user = users::get(conn, environment, &row.user_id).await?.ok_or_else(|| not_found(id))?;
+    let user = users::get(conn, environment, &row.user_id).await?.ok_or_else(not_found)?;
     Ok(Membership::new(row, user))
 }
 
-fn not_found(id: &MembershipId) -> Error {
-    Error::not_found("Organization membership", id.as_str())
+fn not_found() -> Error {
+    Error::not_found("Organization membership")
 }
 
 /// The role that a request names, by `role_slug` or, as clients of several roles do, by `role_slugs`.
@@ -139,10 +139,7 @@ async fn role(
         true => db::roles::hold_for_member(conn, environment, organization, slug).await?,
         false => None,
     };
-    let shown: String = slug.chars().take(48).collect();
-    role.ok_or_else(|| {
-        bad_role("role_slug", "invalid_role", format!("There is no role '{shown}' in this organization."))
-    })
+    role.ok_or_else(|| bad_role("role_slug", "invalid_role", "The organization has no role with this slug.".to_owned()))
 }
 
 /// What a membership is to be from now on.
@@ -210,8 +207,8 @@ async fn set_inactive(
 ) -> Result<Membership, Error> {
     let priority = if inactive { db::Priority::Revocation } else { db::Priority::Normal };
     let mut transaction = app.db.write_as(priority).await?;
-    let before = storage::lock(transaction.conn(), environment, id).await?.ok_or_else(|| not_found(id))?;
-    let role = db::roles::hold(transaction.conn(), &before.role_id).await?.ok_or_else(|| not_found(id))?;
+    let before = storage::lock(transaction.conn(), environment, id).await?.ok_or_else(not_found)?;
+    let role = db::roles::hold(transaction.conn(), &before.role_id).await?.ok_or_else(not_found)?;
     change(app, transaction, &before, Wanted { role: &role, inactive }, app.clock.now()).await?;
     read(app.db.read().await?.conn(), environment, id).await
 }

@@ -39,7 +39,7 @@ pub async fn update(
     let slug = named_role(body.role_slug, body.role_slugs)?;
     let environment = &caller.environment;
     let mut transaction = app.db.write().await?;
-    let before = memberships::lock(transaction.conn(), environment, &id).await?.ok_or_else(|| not_found(&id))?;
+    let before = memberships::lock(transaction.conn(), environment, &id).await?.ok_or_else(not_found)?;
     let slug = slug.as_deref().unwrap_or(&before.role_slug);
     let role = role(transaction.conn(), environment, &before.organization_id, Some(slug)).await?;
     change(&app, transaction, &before, Wanted { role: &role, inactive: before.inactive }, app.clock.now()).await?;

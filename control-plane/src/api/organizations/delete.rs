@@ -33,7 +33,7 @@ pub async fn delete(
         }
         None => {
             let pending = app.pending_scope(transaction, &scope, environment).await?;
-            pending.ok_or_else(|| Error::not_found("Organization", id.as_str()))?
+            pending.ok_or_else(|| Error::not_found("Organization"))?
         }
     };
     app.acknowledge(&committed).await?;

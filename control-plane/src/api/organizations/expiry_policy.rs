@@ -65,7 +65,7 @@ pub async fn get(
     InPath(id): InPath<OrganizationId>,
 ) -> Result<Json<ApiKeyExpiryPolicy>, Error> {
     let policy = expiry_policies::get(app.db.read().await?.conn(), &caller.environment, &id).await?;
-    let policy = policy.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
+    let policy = policy.ok_or_else(|| Error::not_found("Organization"))?;
     Ok(Json(ApiKeyExpiryPolicy::new(id, policy)))
 }
 
@@ -87,7 +87,7 @@ pub async fn set(
     let policy = check(&body)?;
     let mut transaction = app.db.write().await?;
     if !expiry_policies::set(transaction.conn(), &caller.environment, &id, &policy).await? {
-        return Err(Error::not_found("Organization", id.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     transaction.commit().await?;
     Ok(Json(ApiKeyExpiryPolicy::new(id, policy)))

@@ -18,5 +18,5 @@ pub async fn get(
     InPath(id): InPath<OrganizationId>,
 ) -> Result<Json<Organization>, Error> {
     let organization = organizations::get(app.db.read().await?.conn(), &caller.environment, &id).await?;
-    organization.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("Organization", id.as_str()))
+    organization.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("Organization"))
 }

@@ -22,5 +22,5 @@ pub async fn get_by_external_id(
 ) -> Result<Json<Organization>, Error> {
     let mut db = app.db.read().await?;
     let organization = organizations::by_external_id(db.conn(), &caller.environment, &external_id).await?;
-    organization.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("Organization", &external_id))
+    organization.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("Organization"))
 }

@@ -1,5 +1,9 @@
+use std::{sync::Arc, time::Duration};
+
 use axum::{Json, extract::State};
-use shared::id::OrganizationId;
+use shared::id::{EnvironmentId, OrganizationId};
+use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::Organization;
 use crate::{
@@ -10,15 +14,21 @@ use crate::{
         list::{List, ListParams, Query},
     },
     app::App,
-    storage::organizations::{self, Filter},
+    storage::{
+        Failure, Page, PageRequest,
+        organizations::{self, Filter, Organization as Row},
+    },
 };
+
+/// How long a search waits for others.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// List organizations.
 #[utoipa::path(get, path = "/organizations", tag = "organizations",
     params(
         ListParams,
         ("domains" = Option<Vec<String>>, Query, explode = false, description = "Only those with one of these domains."),
-        ("search" = Option<String>, Query, description = "Only those with this in their name, in any case."),
+        ("search" = Option<String>, Query, description = "Only those with this in their name, in any case and compatible form."),
     ),
     responses((status = 200, body = List<Organization>)))]
 pub async fn list(
@@ -28,8 +38,26 @@ pub async fn list(
 ) -> Result<Json<List<Organization>>, Error> {
     let wanted = query.page::<OrganizationId>()?;
     let filter = filter(&query)?;
-    let page = organizations::list(app.db.read().await?.conn(), &caller.environment, &filter, &wanted.page).await?;
+    let page = if filter.search.is_some() {
+        search(&app, caller.environment, filter, wanted.page.clone()).await?
+    } else {
+        organizations::list(app.db.read().await?.conn(), &caller.environment, &filter, &wanted.page).await?
+    };
     Ok(Json(wanted.answer(page, |row| row.id.as_str(), Organization::from)))
+}
+
+/// Searches are few at once, so that they leave connections for everybody else, and wait without one. A search whose client went
+/// away runs to its end in the database, so its permit lasts as long.
+async fn search(app: &App, environment: EnvironmentId, filter: Filter, page: PageRequest) -> Result<Page<Row>, Error> {
+    let permit = timeout(SEARCH_TIMEOUT, Arc::clone(&app.searches).acquire_owned()).await;
+    let (Ok(Ok(permit)), db) = (permit, app.db.clone()) else { return Err(Error::Unavailable(Failure::Overloaded)) };
+    let search = async move {
+        let page = organizations::list(db.read().await?.conn(), &environment, &filter, &page).await;
+        drop(permit);
+        page
+    };
+    let page = tokio::spawn(search.in_current_span()).await.map_err(|error| Error::Internal(error.into()))?;
+    Ok(page?)
 }
 
 fn filter(query: &Query) -> Result<Filter, Error> {
@@ -47,6 +75,9 @@ fn filter(query: &Query) -> Result<Filter, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures::{future::join_all, poll};
     use serde_json::json;
 
     use crate::{
@@ -119,6 +150,38 @@ mod tests {
                 let list = server.get(&format!("/organizations?search={search}")).await.expect(200);
                 assert_eq!(ids_of(&list).len(), found, "{search}");
             }
+        }
+
+        async fn search_ignores_case_in_every_script(db: Db) {
+            let server = Server::new(db).await;
+            let created = server.post("/organizations", json!({"name": "ÄRZTE GmbH"})).await.expect(201);
+            let path = format!("/organizations/{}", id_of(&created));
+            for (search, found) in [("%C3%A4rzte", 1), ("%C3%84RZTE", 1), ("gMBH", 1), ("arzte", 0)] {
+                let list = server.get(&format!("/organizations?search={search}")).await.expect(200);
+                assert_eq!(ids_of(&list).len(), found, "{search}");
+            }
+            server.put(&path, json!({"name": "Große Straße"})).await.expect(200);
+            for (search, found) in [("%C3%A4rzte", 0), ("STRASSE", 1), ("GRO%E1%BA%9EE", 1), ("gro%C3%9Fe", 1)] {
+                let list = server.get(&format!("/organizations?search={search}")).await.expect(200);
+                assert_eq!(ids_of(&list).len(), found, "{search}");
+            }
+        }
+
+        async fn searches_wait_for_each_other_and_nobody_else_waits_for_them(db: Db) {
+            let server = Server::new(db).await;
+            let id = server.organization().await;
+            let held = server.app.searches.clone().acquire_many_owned(2).await.unwrap();
+            assert_eq!(server.app.searches.available_permits(), 0, "these are all");
+            let mut searches = pin!(join_all((0..20).map(|_| server.get("/organizations?search=acme"))));
+            for _ in 0..20 {
+                assert!(poll!(&mut searches).is_pending());
+                assert_eq!(ids_of(&server.get("/organizations").await.expect(200)), [id.clone()]);
+            }
+            drop(held);
+            for found in searches.await {
+                assert_eq!(ids_of(&found.expect(200)), [id.clone()]);
+            }
+            assert_eq!(server.app.searches.available_permits(), 2);
         }
 
         async fn a_query_that_makes_no_sense_is_refused(db: Db) {

@@ -59,7 +59,7 @@ pub async fn update(
 ) -> Result<Json<Organization>, Error> {
     let mut transaction = app.db.write().await?;
     let before = organizations::lock(transaction.conn(), &caller.environment, &id).await?;
-    let before = before.ok_or_else(|| Error::not_found("Organization", id.as_str()))?;
+    let before = before.ok_or_else(|| Error::not_found("Organization"))?;
     let after = changed(before, body, app.clock.now())?;
     if !organizations::update(transaction.conn(), &after).await? {
         return Err(external_id_taken());

@@ -35,7 +35,7 @@ pub async fn delete(
         }
         None => {
             let pending = app.pending_scope(transaction, &scope, environment).await?;
-            pending.ok_or_else(|| Error::not_found("Permission", &slug))?
+            pending.ok_or_else(|| Error::not_found("Permission"))?
         }
     };
     app.acknowledge(&committed).await?;

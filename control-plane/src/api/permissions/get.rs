@@ -21,5 +21,5 @@ pub async fn get(
     InPath(PermissionSlug(slug)): InPath<PermissionSlug>,
 ) -> Result<Json<Permission>, Error> {
     let permission = permissions::get(app.db.read().await?.conn(), &caller.environment, &slug).await?;
-    permission.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("Permission", &slug))
+    permission.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("Permission"))
 }

@@ -26,8 +26,7 @@ pub async fn require_known(
     let known = storage::hold(transaction.conn(), environment, slugs).await?;
     let mut checks = Checks::default();
     for (at, slug) in slugs.iter().enumerate() {
-        let message = format!("there is no permission `{slug}`");
-        checks.require(known.contains(slug), &field(at), "not_found", message);
+        checks.require(known.contains(slug), &field(at), "not_found", "there is no such permission");
     }
     checks.finish()
 }

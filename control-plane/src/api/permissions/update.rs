@@ -48,7 +48,7 @@ pub async fn update(
     let (environment, now) = (&caller.environment, app.clock.now());
     let name = body.name.as_deref();
     let permission = permissions::update(transaction.conn(), environment, &slug, name, description, now).await?;
-    let permission = permission.ok_or_else(|| Error::not_found("Permission", &slug))?;
+    let permission = permission.ok_or_else(|| Error::not_found("Permission"))?;
     transaction.commit().await?;
     Ok(Json(permission.into()))
 }

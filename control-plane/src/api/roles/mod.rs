@@ -133,15 +133,15 @@ struct NewRole {
     resource_type_slug: Option<String>,
 }
 
-fn not_found(slug: &str) -> Error {
-    Error::not_found("Role", slug)
+fn not_found() -> Error {
+    Error::not_found("Role")
 }
 
 /// There is the organization, if the roles are of one; it will be there until the transaction ends.
 async fn hold(transaction: &mut Writer, environment: &EnvironmentId, of: Of<'_>) -> Result<(), Error> {
     match of.organization() {
         Some(id) if !organizations::hold(transaction.conn(), environment, id).await? => {
-            Err(Error::not_found("Organization", id.as_str()))
+            Err(Error::not_found("Organization"))
         }
         _ => Ok(()),
     }
@@ -223,7 +223,7 @@ async fn describe(
 
     let mut transaction = app.db.write().await?;
     hold(&mut transaction, environment, of).await?;
-    let role = storage::lock(transaction.conn(), environment, of, slug).await?.ok_or_else(|| not_found(slug))?;
+    let role = storage::lock(transaction.conn(), environment, of, slug).await?.ok_or_else(not_found)?;
     let now = app.clock.now();
     let role = storage::describe(transaction.conn(), &role.id, body.name.as_deref(), description, now).await?;
     transaction.commit().await?;
@@ -290,11 +290,11 @@ async fn change_permissions(
     let mut transaction = app.db.write_as(priority).await?;
     hold(&mut transaction, environment, of).await?;
     if storage::get(transaction.conn(), environment, of, slug).await?.is_none() {
-        return Err(not_found(slug));
+        return Err(not_found());
     }
     // Permissions before roles, as whoever deletes a permission locks them.
     require_named(&mut transaction, environment, &change).await?;
-    let role = storage::lock(transaction.conn(), environment, of, slug).await?.ok_or_else(|| not_found(slug))?;
+    let role = storage::lock(transaction.conn(), environment, of, slug).await?.ok_or_else(not_found)?;
     let wanted = change.applied_to(&role.permissions.0);
     if wanted.len() > ROLE_PERMISSIONS_MAX {
         let message = format!("the role has {ROLE_PERMISSIONS_MAX} permissions already");
@@ -321,7 +321,7 @@ async fn require_named(transaction: &mut Writer, environment: &EnvironmentId, ch
     if let Change::Remove(slug) = change
         && permissions::get(transaction.conn(), environment, slug).await?.is_none()
     {
-        return Err(Error::not_found("Permission", slug));
+        return Err(Error::not_found("Permission"));
     }
     let is_set = matches!(change, Change::Set(_));
     let field = |at| if is_set { format!("permissions.{at}") } else { "slug".to_owned() };
@@ -337,12 +337,12 @@ async fn for_member(
 ) -> Result<Role, Error> {
     let mut db = app.db.read().await?;
     if organizations::get(db.conn(), environment, organization).await?.is_none() {
-        return Err(Error::not_found("Organization", organization.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     let own = storage::get(db.conn(), environment, Of::Organization(organization), slug).await?;
     let role = match own {
         Some(role) => Some(role),
         None => storage::get(db.conn(), environment, Of::Environment, slug).await?,
     };
-    role.map(Role::from).ok_or_else(|| not_found(slug))
+    role.map(Role::from).ok_or_else(not_found)
 }

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use axum::{
     Extension, Json, Router,
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
     routing,
 };
 use serde::Serialize;
 use shared::{
+    bearer,
     error::{ApiError, FieldError},
     json,
     seal::EdgeSecrets,
@@ -15,7 +16,7 @@ use shared::{
 };
 
 use crate::{
-    api::{Error, body, fields::Checks, layers},
+    api::{Error, access::authorization, body, fields::Checks, layers},
     app::App,
     metrics::BatchResult,
     usage,
@@ -58,8 +59,7 @@ async fn take(
 }
 
 fn is_admitted(secrets: &EdgeSecrets, headers: &HeaderMap) -> bool {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    header.and_then(|header| header.strip_prefix("Bearer ")).is_some_and(|token| secrets.admits_usage(token))
+    authorization(headers).and_then(bearer::token).is_some_and(|token| secrets.admits_usage(token))
 }
 
 /// A batch that cannot be read now can never be, so it is 422 whatever is wrong with it: the Worker lets it go then. One that

@@ -42,12 +42,12 @@ pub async fn list(
     let environment = &caller.environment;
     let mut db = app.db.read().await?;
     if users::get(db.conn(), environment, &user).await?.is_none() {
-        return Err(Error::not_found("User", user.as_str()));
+        return Err(Error::not_found("User"));
     }
     if let Some(id) = &organization
         && organizations::get(db.conn(), environment, id).await?.is_none()
     {
-        return Err(Error::not_found("Organization", id.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     let page = user_api_keys::list(db.conn(), environment, &user, organization.as_ref(), which, &wanted.page).await?;
     answer(&app, db.conn(), &wanted, page).await.map(Json)

@@ -35,7 +35,7 @@ pub async fn delete(
         }
         None => {
             let pending = app.pending_scope(transaction, &scope, environment).await?;
-            pending.ok_or_else(|| Error::not_found("User", id.as_str()))?
+            pending.ok_or_else(|| Error::not_found("User"))?
         }
     };
     app.acknowledge(&committed).await?;

@@ -18,5 +18,5 @@ pub async fn get(
     InPath(id): InPath<UserId>,
 ) -> Result<Json<User>, Error> {
     let user = users::get(app.db.read().await?.conn(), &caller.environment, &id).await?;
-    user.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("User", id.as_str()))
+    user.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("User"))
 }

@@ -21,5 +21,5 @@ pub async fn get_by_external_id(
     InPath(UserExternalId(external_id)): InPath<UserExternalId>,
 ) -> Result<Json<User>, Error> {
     let user = users::by_external_id(app.db.read().await?.conn(), &caller.environment, &external_id).await?;
-    user.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("User", &external_id))
+    user.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("User"))
 }

@@ -68,7 +68,7 @@ pub async fn update(
 ) -> Result<Json<User>, Error> {
     let mut transaction = app.db.write().await?;
     let before = users::lock(transaction.conn(), &caller.environment, &id).await?;
-    let before = before.ok_or_else(|| Error::not_found("User", id.as_str()))?;
+    let before = before.ok_or_else(|| Error::not_found("User"))?;
     let after = changed(before, body, app.clock.now())?;
     if !users::update(transaction.conn(), &after).await? {
         drop(transaction);

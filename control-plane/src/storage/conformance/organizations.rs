@@ -6,7 +6,7 @@ use crate::{
     storage::{
         Db, PageRequest, Position,
         organizations::{self, Domain, DomainState, Filter, Organization},
-        testing::{Tenant, conformance, organization},
+        testing::{Tenant, conformance, execute, organization},
     },
 };
 
@@ -115,5 +115,49 @@ conformance! {
         change!(db, organizations::index_domains, &made);
         assert_eq!(names(&db, &tenant, None, Some(&["a.example"])).await, Vec::<String>::new());
         assert_eq!(names(&db, &tenant, None, Some(&["b.example"])).await, ["Umbrella"]);
+    }
+
+    async fn search_finds_what_an_older_server_wrote_once_it_is_folded(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        let mut renamed = named(&tenant, "Café", None, &[]);
+        for made in [&named(&tenant, "ÄRZTE GmbH", None, &[]), &named(&tenant, "Straße", None, &[]), &renamed] {
+            change!(db, organizations::insert, made);
+        }
+        // A server of the first migration knows nothing of what search compares.
+        execute(&db, "UPDATE organizations SET search_name = NULL, search_name_of = NULL").await;
+        assert_eq!(names(&db, &tenant, Some("gmbh"), None).await, ["ÄRZTE GmbH"], "as well as the database can");
+        for left in [2, 2, 0] {
+            assert_eq!(change!(db, organizations::fold_names, 2), left);
+        }
+        for (search, found) in [("ärzte", "ÄRZTE GmbH"), ("STRASSE", "Straße"), ("CAFÉ", "Café"), ("acme", "Acme")] {
+            assert_eq!(names(&db, &tenant, Some(search), None).await, [found], "{search}");
+        }
+
+        execute(&db, "UPDATE organizations SET name = 'Öl & Co' WHERE name = 'Café'").await;
+        assert_eq!(names(&db, &tenant, Some("café"), None).await, Vec::<String>::new(), "the old name is gone at once");
+        assert_eq!(change!(db, organizations::fold_names, 2), 1);
+        assert_eq!(names(&db, &tenant, Some("öL"), None).await, ["Öl & Co"]);
+        renamed.name = "CAFÉ II".to_owned();
+        change!(db, organizations::update, &renamed);
+        assert_eq!(names(&db, &tenant, Some("café"), None).await, ["CAFÉ II"]);
+        assert_eq!(change!(db, organizations::fold_names, 2), 0);
+    }
+
+    async fn search_takes_wildcards_and_escapes_literally(db: Db) {
+        let tenant = Tenant::new(&db, START).await;
+        for name in ["50% off", "a_b", "back\\slash", "wow!", "％ wide"] {
+            change!(db, organizations::insert, &named(&tenant, name, None, &[]));
+        }
+        for (search, found) in [
+            ("%", &["50% off", "％ wide"][..]),
+            ("_", &["a_b"]),
+            ("\\", &["back\\slash"]),
+            ("!", &["wow!"]),
+            ("a%b", &[]),
+            ("\\%", &[]),
+            ("!_", &[]),
+        ] {
+            assert_eq!(names(&db, &tenant, Some(search), None).await, found, "{search}");
+        }
     }
 }

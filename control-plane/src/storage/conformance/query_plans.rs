@@ -356,8 +356,10 @@ const GROW: &str = "
         SELECT 'environment_' || n, 'E', 'lk', '[]', n, n FROM generate_series(1, 3) n;
     INSERT INTO management_keys (id, environment_id, name, digest, obfuscated_value, scopes, version, created_at, updated_at, changed_at, sealed_at)
         SELECT 'mkey_' || n, 'environment_' || (n % 3 + 1), 'M', sha256(n::text::bytea), '', '[]', n, n, n, n, n FROM generate_series(1, 100000) n;
-    INSERT INTO organizations (id, environment_id, name, external_id, metadata, domains, created_at, updated_at, deleted_at)
-        SELECT 'org_' || n, 'environment_' || (n % 3 + 1), 'O' || n, 'x' || n, '{}', '[]', n, n, CASE WHEN n % 10 = 0 THEN n END
+    INSERT INTO organizations (id, environment_id, name, external_id, metadata, domains, created_at, updated_at, deleted_at,
+            search_name, search_name_of)
+        SELECT 'org_' || n, 'environment_' || (n % 3 + 1), 'O' || n, 'x' || n, '{}', '[]', n, n, CASE WHEN n % 10 = 0 THEN n END,
+            'o' || n, CASE WHEN n % 50 > 0 THEN 'O' || n END
         FROM generate_series(1, 100000) n;
     INSERT INTO organization_domains (environment_id, domain, organization_id)
         SELECT 'environment_' || (n % 3 + 1), n || '.example', 'org_' || n FROM generate_series(1, 100000) n;

@@ -21,5 +21,5 @@ pub async fn get(
     InPath(RoleSlug(slug)): InPath<RoleSlug>,
 ) -> Result<Json<Role>, Error> {
     let role = roles::get(app.db.read().await?.conn(), &caller.environment, Of::Environment, &slug).await?;
-    role.map(|row| Json(row.into())).ok_or_else(|| not_found(&slug))
+    role.map(|row| Json(row.into())).ok_or_else(not_found)
 }

@@ -30,7 +30,7 @@ pub async fn delete(
     let (environment, of) = (&caller.environment, Of::Organization(&organization));
     let mut transaction = app.db.write_as(Priority::Revocation).await?;
     hold(&mut transaction, environment, of).await?;
-    let role = roles::lock(transaction.conn(), environment, of, &slug).await?.ok_or_else(|| not_found(&slug))?;
+    let role = roles::lock(transaction.conn(), environment, of, &slug).await?.ok_or_else(not_found)?;
     if roles::is_assigned(transaction.conn(), &role.id).await? {
         let message = "Users have this role. Give them another one first.";
         return Err(Error::conflict("role_has_assignments", message));

@@ -19,7 +19,7 @@ pub async fn list(
     let environment = &caller.environment;
     let mut db = app.db.read().await?;
     if organizations::get(db.conn(), environment, &organization).await?.is_none() {
-        return Err(Error::not_found("Organization", organization.as_str()));
+        return Err(Error::not_found("Organization"));
     }
     let mut all = roles::list_of_environment(db.conn(), environment).await?;
     all.extend(roles::list_of_organization(db.conn(), &organization).await?);
