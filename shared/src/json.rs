@@ -52,7 +52,7 @@ fn path_of(path: &serde_path_to_error::Path) -> String {
 pub fn metadata_field(name: &str) -> String {
     const LONGEST: usize = 20;
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let is_shown = (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_plain);
+    let is_shown = name.len() <= LONGEST && name.bytes().all(is_plain);
     if is_shown { format!("metadata.{name}") } else { "metadata".to_owned() }
 }
 

@@ -75,9 +75,9 @@ fn filter(query: &Query) -> Result<Filter, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    use futures::{future::join_all, poll};
+    use futures::future::{join, join_all};
     use serde_json::json;
 
     use crate::{
@@ -172,15 +172,20 @@ mod tests {
             let id = server.organization().await;
             let held = server.app.searches.clone().acquire_many_owned(2).await.unwrap();
             assert_eq!(server.app.searches.available_permits(), 0, "these are all");
-            let mut searches = pin!(join_all((0..20).map(|_| server.get("/organizations?search=acme"))));
-            for _ in 0..20 {
-                assert!(poll!(&mut searches).is_pending());
-                assert_eq!(ids_of(&server.get("/organizations").await.expect(200)), std::slice::from_ref(&id));
-            }
-            drop(held);
-            for found in searches.await {
+            let is_held = AtomicBool::new(true);
+            let search = async || {
+                let found = server.get("/organizations?search=acme").await;
+                assert!(!is_held.load(Ordering::Relaxed), "it did not wait");
                 assert_eq!(ids_of(&found.expect(200)), std::slice::from_ref(&id));
-            }
+            };
+            let others = async {
+                for _ in 0..20 {
+                    assert_eq!(ids_of(&server.get("/organizations").await.expect(200)), std::slice::from_ref(&id));
+                }
+                is_held.store(false, Ordering::Relaxed);
+                drop(held);
+            };
+            join(join_all((0..20).map(|_| search())), others).await;
             assert_eq!(server.app.searches.available_permits(), 2);
         }
 

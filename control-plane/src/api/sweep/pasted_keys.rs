@@ -1,26 +1,26 @@
 //! A key that somebody pastes where it does not belong is repeated by no error, by no header and in no log.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{cell::RefCell, io, sync::Once};
 
 use axum::http::{HeaderMap, Request, header};
+use tracing_subscriber::{Layer, filter::dynamic_filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::*;
 
-/// What the server logs on this thread while it lives.
-struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
-    _subscriber: tracing::subscriber::DefaultGuard,
+thread_local! {
+    /// What was logged on this thread, while somebody wants to know.
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Appends to the text of a [`Log`].
-struct Writer(Arc<Mutex<Vec<u8>>>);
+/// What the server logs on this thread while it lives.
+struct Log;
+
+/// Appends to the log of the thread.
+struct Writer;
 
 impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
+        LOG.with_borrow_mut(|log| log.get_or_insert_default().extend(bytes));
         Ok(bytes.len())
     }
 
@@ -30,20 +30,28 @@ impl io::Write for Writer {
 }
 
 impl Log {
+    /// One subscriber for the whole process, because tests on other threads that begin and end with subscribers of their own
+    /// decide for all threads whether an event is looked at.
     fn capture() -> Self {
-        let text = Arc::new(Mutex::new(Vec::new()));
-        let target = Arc::clone(&text);
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || Writer(Arc::clone(&target)))
-            .finish();
-        Self { text, _subscriber: tracing::subscriber::set_default(subscriber) }
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let is_wanted = dynamic_filter_fn(|_, _| LOG.with_borrow(Option::is_some));
+            let layer = fmt::layer().with_ansi(false).with_writer(|| Writer).with_filter(is_wanted);
+            tracing_subscriber::registry().with(layer).init();
+        });
+        LOG.set(Some(Vec::new()));
+        Self
     }
 
     /// What was logged since this was last asked.
     fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.text.lock().unwrap())).unwrap()
+        String::from_utf8(LOG.replace(Some(Vec::new())).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        LOG.set(None);
     }
 }
 
