@@ -135,6 +135,8 @@ impl SqliteFile {
         for leftover in &files {
             remove_if_exists(leftover)?;
         }
+        // SQLite writes into a file that is empty, and gives the files beside it the same mode.
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         let url = Url::from_file_path(&new).ok().context("its path cannot be written as a URL")?;
         let db = Db::open(&url.as_str().replacen("file:", "sqlite:", 1)).await?;
         db.migrate().await?;
@@ -266,6 +268,7 @@ mod tests {
         fs::write(with_suffix(file.path(), ".new"), "left by a process that was killed").unwrap();
         file.create(&lock).await.unwrap();
         file.check().await.unwrap();
+        assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
         let mut names: Vec<_> =
             fs::read_dir(file.path().parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

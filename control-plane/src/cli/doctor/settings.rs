@@ -48,7 +48,10 @@ fn metrics(config: &Config) -> Finding {
     }
     Finding::warning(
         "metrics_without_token",
-        format!("GET /metrics has no token, and {listen} is not a loopback address"),
+        format!(
+            "GET /metrics has no token, so {listen} serves it to every program on this machine, and to everybody if a proxy \
+             on this machine passes requests on without a header that says so"
+        ),
         "set LATCHKEY_METRICS_TOKEN, and give it to Prometheus as a bearer token",
     )
 }

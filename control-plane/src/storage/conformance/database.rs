@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use super::*;
 use crate::storage::{
-    Db, Failure, environments, organizations, probe,
+    Db, Failure, OpenOptions, Priority, environments, organizations, probe,
     testing::{self, Tenant, conformance, execute},
 };
 
@@ -43,6 +43,30 @@ fn every_id_of_postgres_compares_by_its_bytes() {
             assert!(line.contains("COLLATE \"C\""), "{name}: {line}");
         }
     }
+}
+
+/// However many writes are under way or queued, there are connections for those who read, revoke and publish.
+#[tokio::test]
+async fn queued_writes_leave_connections_of_postgres_to_others() {
+    testing::on_postgres(async |db| {
+        let all = OpenOptions::default().connections as usize;
+        let mut writes: Vec<_> = (0..all).map(|_| Box::pin(db.write())).collect();
+        let mut held = vec![];
+        for write in &mut writes[..all / 2] {
+            held.push(write.await.unwrap());
+        }
+        for write in &mut writes[all / 2..] {
+            assert!(futures::poll!(write).is_pending());
+        }
+        let reader = db.read().await.unwrap();
+        let revocation = db.write_as(Priority::Revocation).await.unwrap();
+        let publisher = db.write_as(Priority::Publisher).await.unwrap();
+        drop((held, reader, revocation, publisher));
+        for write in &mut writes[all / 2..] {
+            write.await.unwrap();
+        }
+    })
+    .await;
 }
 
 async fn add_to_name(db: &Db, tenant: &Tenant) {
