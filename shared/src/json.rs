@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::error::{ApiError, FieldError};
+use crate::{
+    error::{ApiError, FieldError},
+    key,
+};
 
 /// What stands for the name of a field where the body as a whole is at fault.
 const WHOLE: &str = "body";
@@ -50,9 +53,8 @@ fn path_of(path: &serde_path_to_error::Path) -> String {
 /// repeated only if it is too short to be a key; otherwise the field is `metadata`.
 #[must_use]
 pub fn metadata_field(name: &str) -> String {
-    const LONGEST: usize = 20;
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let is_shown = name.len() <= LONGEST && name.bytes().all(is_plain);
+    let is_shown = name.len() <= key::REPEATED_MAX && name.bytes().all(is_plain);
     if is_shown { format!("metadata.{name}") } else { "metadata".to_owned() }
 }
 

@@ -198,6 +198,9 @@ pub fn parse(text: &str) -> Result<&str, Malformed> {
     if checksum(covered) == given.as_bytes() { Ok(prefix) } else { Err(Malformed) }
 }
 
+/// The longest text of a caller's that errors repeat: too short to be a key.
+pub const REPEATED_MAX: usize = 20;
+
 /// Whether something in the text looks like one of our keys, whatever its checksum. The Worker's `request_id.js` has the same
 /// rule.
 #[must_use]

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::key;
+
 /// The longest slug.
 pub const SLUG_MAX_LENGTH: usize = 48;
 /// The longest expression.
@@ -75,14 +77,21 @@ pub enum BadExpression {
     /// It ends where a permission should stand.
     #[error("ends where a permission or `(` is expected")]
     EndsEarly,
-    /// A word where it cannot stand. The message does not repeat it, because it may be a secret in the wrong place.
-    #[error("has something else at character {at}, where {expected} is expected")]
+    /// A word where it cannot stand.
+    #[error("has {} at character {at}, where {expected} is expected", shown(word))]
     Unexpected {
+        /// The word.
+        word: String,
         /// Where it begins, counted from 1.
         at: usize,
         /// What could stand there.
         expected: &'static str,
     },
+}
+
+/// A word as errors show it. One that is long may be a secret in the wrong place.
+fn shown(word: &str) -> String {
+    if word.len() <= key::REPEATED_MAX { format!("`{word}`") } else { "a long word".to_owned() }
 }
 
 impl FromStr for Expression {
@@ -96,7 +105,7 @@ impl FromStr for Expression {
         let expression = any(&mut words, 0)?;
         match words.peek() {
             None => Ok(expression),
-            Some(_) => Err(words.unexpected("`AND`, `OR` or the end")),
+            Some(word) => Err(words.unexpected(word, "`AND`, `OR` or the end")),
         }
     }
 }
@@ -137,13 +146,13 @@ fn term(words: &mut Words<'_>, depth: usize) -> Result<Expression, BadExpression
                 words.take(")");
                 Ok(inner)
             }
-            Some(_) => Err(words.unexpected("`AND`, `OR` or `)`")),
+            Some(word) => Err(words.unexpected(word, "`AND`, `OR` or `)`")),
             None => Err(BadExpression::EndsEarly),
         };
     }
     let word = words.peek().ok_or(BadExpression::EndsEarly)?;
     if !is_slug(word) {
-        return Err(words.unexpected("a permission or `(`"));
+        return Err(words.unexpected(word, "a permission or `(`"));
     }
     words.take(word);
     Ok(Expression::Permission(word.to_owned()))
@@ -178,8 +187,8 @@ impl<'a> Words<'a> {
         rest.len() - rest.trim_start().len()
     }
 
-    fn unexpected(&self, expected: &'static str) -> BadExpression {
+    fn unexpected(&self, word: &str, expected: &'static str) -> BadExpression {
         let at = self.text[..self.at + self.white_space()].chars().count() + 1;
-        BadExpression::Unexpected { at, expected }
+        BadExpression::Unexpected { word: word.chars().take(SLUG_MAX_LENGTH).collect(), at, expected }
     }
 }

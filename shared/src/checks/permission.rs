@@ -82,9 +82,9 @@ pub fn what_is_printed_is_parsed_again() -> Outcome {
 pub fn any_text_can_be_parsed() -> Outcome {
     property(arbitrary::text_like_an_expression(), |text| match text.parse::<Expression>() {
         Ok(expression) => equal(&text, print(&expression).parse(), Ok(expression)),
-        Err(BadExpression::Unexpected { at, .. }) => {
-            let unexpected = text.chars().nth(at - 1);
-            ensure(&format!("character {at} of {text:?}"), unexpected.is_some_and(|c| !c.is_whitespace()))
+        Err(BadExpression::Unexpected { word, at, .. }) => {
+            let rest: String = text.chars().skip(at - 1).collect();
+            ensure(&format!("{word} at character {at} of {text:?}"), rest.starts_with(&word))
         }
         Err(_) => Ok(()),
     })
