@@ -1,6 +1,9 @@
 //! What every request handler is handed.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::Semaphore;
 
@@ -34,6 +37,8 @@ pub struct App {
     pub usage: Arc<Usage>,
     /// What is counted for those who run the server.
     pub metrics: Arc<Metrics>,
+    /// Whether the process is about to stop, and load balancers should send requests to others.
+    is_draining: Arc<AtomicBool>,
 }
 
 /// Searches read all organizations of an environment. This many at once leave connections for everybody else, who needs one to be
@@ -48,7 +53,29 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(Limits::none());
         let searches = Arc::new(Semaphore::new(SEARCHES_MAX));
-        Self { db, clock, publisher: Wake::default(), edge: None, lookup: None, limits, searches, usage, metrics }
+        Self {
+            db,
+            clock,
+            publisher: Wake::default(),
+            edge: None,
+            lookup: None,
+            limits,
+            searches,
+            usage,
+            metrics,
+            is_draining: Arc::default(),
+        }
+    }
+
+    /// From now on `/ready` answers 503, and connections are closed after their next response.
+    pub fn start_draining(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the process is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
     }
 
     /// The same server with an edge.

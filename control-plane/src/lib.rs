@@ -6,6 +6,7 @@
 //! | [`storage`] | every SQL text |
 //! | [`edge`] | what the edge is told: the publisher, and the rebuilding and comparing of its store |
 //! | [`usage`] | how often keys are validated: the server's own count, and the task that writes it |
+//! | `server` | how long connections may wait, beneath [`api`] |
 //! | `sweeper` | the task that forgets what is old |
 //! | `text` | which characters people cannot see, and which texts search takes for the same |
 //! | [`cli`] | the commands of the binary `latchkey` |
@@ -42,6 +43,7 @@ pub mod edge;
 pub mod entropy;
 pub mod keys;
 pub mod metrics;
+mod server;
 pub mod storage;
 mod sweeper;
 mod text;

@@ -4,10 +4,10 @@ use std::{io, process::ExitCode};
 
 use clap::Parser;
 use control_plane::cli::Cli;
+use tokio::runtime::Runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Cli::parse().run().await {
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has read enough, as `head` does.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
@@ -18,4 +18,12 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = Runtime::new()?;
+    let result = runtime.block_on(cli.run());
+    // Otherwise the process would wait, without a limit, for blocking calls such as DNS lookups.
+    runtime.shutdown_background();
+    result
 }

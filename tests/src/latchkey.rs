@@ -66,7 +66,8 @@ impl Latchkey {
         Self { folder: tempfile::tempdir().expect("a temporary folder"), settings: vec![] }
     }
 
-    /// On this database, listening wherever there is room. Tests ask more often than anybody may.
+    /// On this database, listening wherever there is room. Tests ask more often than anybody may, and there is no load balancer
+    /// to wait for.
     #[must_use]
     pub fn on(database: &Database) -> Self {
         Self::without_settings()
@@ -76,6 +77,7 @@ impl Latchkey {
             .set("requests_per_second_of_address", "0")
             .set("requests_in_progress_of_key", "0")
             .set("requests_in_progress_of_address", "0")
+            .set("drain_seconds", "0")
     }
 
     /// With a setting, whatever it was before.

@@ -14,6 +14,7 @@
 //! | [`small_disk`] | a file system that is soon full |
 //! | [`refusals`] | what a client is told while the database is at fault |
 //! | [`http`], [`calls`] | asking them |
+//! | [`half_request`] | a request that is in progress for as long as a test likes |
 //! | [`recorder`], [`openapi`] | what a client was answered, and whether that is what a description of the API promises |
 //! | [`process`], [`processes`] | children that never outlive a test |
 //! | [`wait`] | the one way to wait: look again until a deadline |
@@ -32,6 +33,7 @@ pub mod database;
 pub mod edge;
 pub mod fast_edge;
 pub mod fleet;
+pub mod half_request;
 pub mod hand;
 pub mod held_kv;
 pub mod http;

@@ -127,6 +127,8 @@ impl System {
         command
             .env("LATCHKEY_LISTEN", format!("127.0.0.1:{}", self.control_plane_port))
             .env("LATCHKEY_DATABASE_URL", &self.database_url)
+            // There is no load balancer to wait for.
+            .env("LATCHKEY_DRAIN_SECONDS", "0")
             .env("LATCHKEY_EDGE_SECRET", &self.data.edge_secret)
             // `wrangler dev` serves Cloudflare's REST API for its local KV. Whoever works on Latchkey may have the settings of
             // a real one around; its token is not for this.

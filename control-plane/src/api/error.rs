@@ -28,6 +28,8 @@ pub enum Error {
     Internal(anyhow::Error),
     /// The database cannot do it at the moment: the caller should repeat the request.
     Unavailable(Failure),
+    /// The process is about to stop.
+    ShuttingDown,
     /// The caller asks too often.
     TooOften(TooOften),
     /// The caller has too many requests in progress.
@@ -103,6 +105,9 @@ impl IntoResponse for Error {
                 internal_error()
             }
             Self::Unavailable(failure) => come_again(failure.code(), failure.message()),
+            Self::ShuttingDown => {
+                come_again("shutting_down", "This process is shutting down. Send requests to another one.")
+            }
             Self::TooOften(TooOften { seconds }) => {
                 let message = format!("There were too many requests. Try again in {seconds} s.");
                 come_back(seconds, &ApiError::new(429, "rate_limited", message))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::Response,
@@ -36,7 +36,7 @@ pub(super) fn around(router: Router, unread: Router, app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), limits::limit_callers))
         .layer(middleware::from_fn(limit_time))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
-        .layer(middleware::from_fn(add_headers))
+        .layer(middleware::from_fn_with_state(app.clone(), add_headers))
         .layer(middleware::from_fn_with_state(app, request_log::observe))
 }
 
@@ -56,8 +56,9 @@ async fn limit_url(request: Request, next: Next) -> Response {
     respond(&ApiError::new(414, "url_too_long", format!("The URL has more than {URL_LIMIT} characters.")))
 }
 
-/// Says how to authenticate with each 401, and that nobody may store what only the caller may see.
-async fn add_headers(request: Request, next: Next) -> Response {
+/// Says how to authenticate with each 401, and that nobody may store what only the caller may see. Before the process stops, asks
+/// for new connections, which a load balancer makes to other processes.
+async fn add_headers(State(app): State<App>, request: Request, next: Next) -> Response {
     let has_authorization = request.headers().contains_key(header::AUTHORIZATION);
     let is_public = route(&request).is_some_and(|route| PUBLIC.contains(&route));
     let mut response = next.run(request).await;
@@ -66,6 +67,9 @@ async fn add_headers(request: Request, next: Next) -> Response {
     if is_unauthorized {
         let challenge = HeaderValue::from_static(bearer::challenge(has_authorization));
         headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if app.is_draining() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if !is_public {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

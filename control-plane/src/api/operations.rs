@@ -38,9 +38,14 @@ pub async fn health() -> Json<Health> {
 }
 
 /// The process is up and its database takes changes: it can take requests.
+///
+/// After SIGTERM, the answer is 503 `shutting_down`.
 #[utoipa::path(get, path = "/ready", tag = "operations", security(()),
     responses((status = 200, body = Health)))]
 pub async fn ready(State(app): State<App>) -> Result<Json<Health>, Error> {
+    if app.is_draining() {
+        return Err(Error::ShuttingDown);
+    }
     app.db.check_writes().await.map_err(Error::Unavailable)?;
     Ok(OK)
 }

@@ -1,14 +1,12 @@
-use std::{
-    future::Future,
-    net::{SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{net::TcpListener, time::Duration};
 
-use anyhow::Context;
-use axum::Router;
+use anyhow::{Context, bail};
 use axum_server::Handle;
-use hyper_util::rt::TokioTimer;
-use tokio::{signal, sync::watch};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{sleep, timeout_at},
+};
 
 use crate::{
     api::{self, limits::Limits},
@@ -17,18 +15,20 @@ use crate::{
     clock::Clock,
     config::Config,
     edge::publishing::Publishing,
+    server,
     storage::Db,
     usage::Retention,
 };
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
-/// The longest head of a request, its URL and its headers, that is read in any case. None is longer than twice that, because
-/// hyper reads at most so much at once, and only then looks at what it has.
-const HEAD_LIMIT: usize = 64 * 1024;
-/// The most headers of a request.
-const HEADERS_MAX: usize = 100;
-
+/// Serves until SIGTERM or SIGINT, and then stops in this order:
+///
+/// 1. SIGTERM only: `/ready` answers 503 for `drain_seconds`, or until SIGINT, and everything else goes on.
+/// 2. No more connections are accepted, and requests in progress finish.
+/// 3. The background tasks finish what they are doing, and the database is closed. A fifth of the time that
+///    `shutdown_seconds` leaves after the drain is kept for this; connections and tasks that are in its way are ended.
+///
+/// `shutdown_seconds` after the first signal, or on SIGINT during steps 2 and 3, the process exits with an error, whatever
+/// is left to do. A repeated SIGTERM is ignored: some supervisors send it to a process and again to its group.
 pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
     let app = App::new(db.clone(), Clock::system())
         .with_retention(Retention::of_days(config.usage_retention_days))
@@ -39,39 +39,58 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
     first_run::greet(&app, &config.bootstrap_key_file).await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
-    let publishing = tokio::spawn(publishing.run(stopped));
-    serve(listener, api::router(app, config)).await?;
-    // Requests are done. What they committed is in the outbox, and the publisher takes it up again after a restart; what they
-    // counted is written now.
-    drop(stop);
-    publishing.await?;
-    db.close().await;
-    Ok(())
-}
-
-/// Answers requests until the first SIGTERM or Ctrl-C, and then those that are under way.
-async fn serve(listener: TcpListener, router: Router) -> anyhow::Result<()> {
+    let mut publishing = tokio::spawn(publishing.run(stopped));
     let handle = Handle::new();
-    tokio::spawn(stop_on_signal(handle.clone())?);
-    let mut server = axum_server::from_tcp(listener)?.handle(handle).http1_only();
-    let mut http = server.http_builder().http1();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT);
-    http.max_buf_size(HEAD_LIMIT).max_headers(HEADERS_MAX);
-    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
-    Ok(())
-}
+    let keep_alive = Duration::from_secs(config.keep_alive_seconds);
+    let router = api::router(app.clone(), config);
+    let mut server = tokio::spawn(server::serve(listener, router, keep_alive, handle.clone()));
 
-fn stop_on_signal(handle: Handle<SocketAddr>) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    Ok(async move {
+    let received_sigterm = tokio::select! {
+        result = &mut server => return Ok(result??),
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    };
+    let [drain, shutdown] = [config.drain_seconds, config.shutdown_seconds].map(Duration::from_secs);
+    let deadline = sleep(shutdown);
+    let requests_deadline = deadline.deadline() - (shutdown - drain) / 5;
+    let tasks_deadline = deadline.deadline() - (shutdown - drain) / 10;
+    if received_sigterm {
+        tracing::info!(?drain, "received SIGTERM; /ready answers 503 until the listener closes");
+        app.start_draining();
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = signal::ctrl_c() => {}
+            () = sleep(drain) => {}
+            _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: finishing the requests that are under way");
-        handle.graceful_shutdown(Some(api::REQUEST_TIME_LIMIT + HEAD_TIME_LIMIT));
-    })
+    }
+    let finish = async {
+        tracing::info!(connections = handle.connection_count(), "stopped listening; finishing requests in progress");
+        handle.graceful_shutdown(None);
+        if let Ok(result) = timeout_at(requests_deadline, &mut server).await {
+            result??;
+        } else {
+            tracing::warn!(connections = handle.connection_count(), "closing connections with unfinished requests");
+            handle.shutdown();
+            server.await??;
+        }
+        // What requests committed is in the outbox, and the publisher takes it up again after a restart; what they counted
+        // is written now.
+        drop(stop);
+        if let Ok(result) = timeout_at(tasks_deadline, &mut publishing).await {
+            result?;
+        } else {
+            tracing::warn!("aborting background tasks, which did not finish in time; the next start resumes them");
+            publishing.abort();
+        }
+        db.close().await;
+        Ok(())
+    };
+    tokio::select! {
+        result = finish => result,
+        () = deadline => bail!("stopping took longer than shutdown_seconds ({}), so the process exits", shutdown.as_secs()),
+        _ = interrupt.recv() => bail!("SIGINT was received again, so the process exits without finishing"),
+    }
 }
