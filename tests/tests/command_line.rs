@@ -1,7 +1,5 @@
 //! The program `latchkey` as its operator meets it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
-
 use std::{
     fs,
     net::{TcpListener, TcpStream},
