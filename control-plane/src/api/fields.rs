@@ -54,6 +54,12 @@ impl Checks {
         self.at_most(field, text, max_length);
     }
 
+    /// A name that may be empty, and is not to be invisible otherwise.
+    pub fn optional_name(&mut self, field: &str, text: &str, max_length: usize) {
+        self.require(text.is_empty() || !is_blank(text), field, "invalid", "must not be blank");
+        self.at_most(field, text, max_length);
+    }
+
     /// A text that may be blank.
     pub fn at_most(&mut self, field: &str, text: &str, max_length: usize) {
         let fits = text.chars().count() <= max_length;

@@ -66,7 +66,7 @@ pub async fn create(
         checks.email(email);
     }
     for (field, text) in [("first_name", &body.first_name), ("last_name", &body.last_name), ("name", &body.name)] {
-        checks.at_most(field, text.as_deref().unwrap_or_default(), NAME_MAX_LENGTH);
+        checks.optional_name(field, text.as_deref().unwrap_or_default(), NAME_MAX_LENGTH);
     }
     checks.metadata(&metadata);
     if let Some(external_id) = &body.external_id {

@@ -92,7 +92,7 @@ fn changed(mut user: users::User, body: UpdateUser, now: Timestamp) -> Result<us
         ("locale", &mut user.locale, body.locale, LOCALE_MAX_LENGTH),
     ] {
         if let Some(text) = given {
-            checks.at_most(field, text.as_deref().unwrap_or_default(), max_length);
+            checks.optional_name(field, text.as_deref().unwrap_or_default(), max_length);
             *own = text;
         }
     }
