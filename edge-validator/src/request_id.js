@@ -4,7 +4,7 @@
 const HEADER = "x-request-id";
 const NAME = /^[!-~]{1,128}$/;
 // What looks like a key: `is_within` of `shared::key`.
-const KEY = /[a-z0-9]_[0-9A-Za-z]{38}(?![0-9A-Za-z])/;
+const KEY = /[a-z0-9]_[0-9A-Za-z]{38}(?![0-9A-Za-z])|(?=[0-9A-Z]*[a-z])(?=[0-9a-z]*[A-Z])[0-9A-Za-z]{30}/;
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 // What the client calls its request, if that is a name and no key that was sent by mistake.

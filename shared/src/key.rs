@@ -201,10 +201,20 @@ pub fn parse(text: &str) -> Result<&str, Malformed> {
 /// The longest text of a caller's that errors repeat: too short to be a key.
 pub const REPEATED_MAX: usize = 20;
 
-/// Whether something in the text looks like one of our keys, whatever its checksum. The Worker's `request_id.js` has the same
-/// rule.
+/// Whether something in the text looks like one of our keys, whatever its checksum, or like the better part of one: many letters
+/// and digits, of both cases. The Worker's `request_id.js` has the same rule.
 #[must_use]
 pub fn is_within(text: &str) -> bool {
+    const PART_LENGTH: usize = 30;
+    let is_part = |word: &str| {
+        word.len() >= PART_LENGTH
+            && word.bytes().any(|b| b.is_ascii_lowercase())
+            && word.bytes().any(|b| b.is_ascii_uppercase())
+    };
+    text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_part) || has_shape_of_key(text)
+}
+
+fn has_shape_of_key(text: &str) -> bool {
     text.match_indices('_').any(|(at, _)| {
         let (prefix, rest) = text.as_bytes().split_at(at);
         let follows_prefix = prefix.last().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());

@@ -63,7 +63,16 @@ mod tests {
     fn request_id_that_looks_like_a_key_is_replaced() {
         let generated = of(&HeaderMap::new(), START, &mut Repeating(0));
         let random = "x9".repeat(19);
-        for key in [format!("mk_{random}"), format!("lk_live_{random}"), format!("trace:lk_test_{random}/1")] {
+        let mixed = "x9Y".repeat(10);
+        for key in [
+            format!("mk_{random}"),
+            format!("lk_live_{random}"),
+            format!("trace:lk_test_{random}/1"),
+            // With a character too many or too few, and without its beginning.
+            format!("lk_live_{mixed}123456789"),
+            format!("lk%5Flive%5F{mixed}"),
+            mixed,
+        ] {
             assert_eq!(name_of(key.as_bytes()), generated, "{key}");
         }
         // Ids of other systems: an identifier, and digests of other lengths.
