@@ -16,6 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Sends the request on as it is, and hands back the answer as it comes. Neither body is held in memory.
 pub async fn answer(request: &Request, config: &Config) -> Result<Response, Failure> {
     let url = request.inner().url();
+    if comes_from_us(request, config)? {
+        let message =
+            "The Worker's `CONTROL_PLANE_URL` leads back to the Worker. Set it to the address of `latchkey serve`.";
+        return Err(ApiError::new(502, "control_plane_unreachable", message).into());
+    }
     let forwarded = readdressed(request, &target(config.control_plane()?, &url))?;
     introduce(forwarded.headers(), &url, config)?;
     match within(PATIENCE, Fetch::Request(forwarded).send()).await {
@@ -29,6 +34,13 @@ pub async fn answer(request: &Request, config: &Config) -> Result<Response, Fail
         Some(Err(cause)) => Err(unreachable(&cause.to_string())),
         None => Err(unreachable(&format!("nothing came within {} s", PATIENCE.as_secs()))),
     }
+}
+
+/// Whether a Worker with our secret has passed it on before: it would go round for ever.
+fn comes_from_us(request: &Request, config: &Config) -> Result<bool, Error> {
+    let token = request.headers().get(FORWARDING_TOKEN)?;
+    let edge = config.edge().ok();
+    Ok(token.zip(edge).is_some_and(|(token, edge)| edge.secrets.admits_forwarding(&token)))
 }
 
 /// Whether the control plane has changed something that was there before (what is created is found without more ado).

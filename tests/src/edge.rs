@@ -39,10 +39,18 @@ impl Edge {
     /// If it does not start.
     #[must_use]
     pub fn start(control_plane: &str) -> Option<Self> {
+        Self::start_on(ports::free(), control_plane)
+    }
+
+    /// The same, on this port.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_on(port: u16, control_plane: &str) -> Option<Self> {
         let programs = parts::node_programs()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let secret = format!("{:032x}", crate::unique());
-        let port = ports::free();
         let mut command = wrangler(&programs);
         command.current_dir(folder.path()).arg("dev").arg("--config").arg(configure(folder.path(), &secret));
         command.args(["--ip", "127.0.0.1", "--port", &port.to_string(), "--inspector-port", "0"]);

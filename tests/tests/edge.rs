@@ -14,6 +14,7 @@ use tests::{
     database::Database,
     edge::Edge,
     http::{Answer, Client},
+    ports,
     stack::{Caller, Stack},
     wait::{CONVERGENCE, eventually},
 };
@@ -196,7 +197,7 @@ fn everything_else_is_passed_on_as_it_is() {
         ("GET", "//".to_owned(), None),
         ("GET", "/api_keys/validations".to_owned(), None),
         ("GET", "/openapi.json".to_owned(), None),
-        ("GET", "/metrics/".to_owned(), None),
+        ("GET", "/openapi.json/".to_owned(), None),
         ("DELETE", unknown.to_owned(), None),
         ("PUT", format!("/organizations/{}", organizations[1]), Some(r#"{"name": ""}"#)),
         ("PATCH", "/authorization/permissions/none".to_owned(), Some(r#"{"name": "x"}"#)),
@@ -232,6 +233,16 @@ fn a_large_upload_is_refused_with_words_and_not_with_a_broken_connection() {
         }
         let _ = client.create_organization();
     }
+}
+
+#[test]
+fn control_plane_url_that_leads_back_to_the_worker_is_named() {
+    let port = ports::free();
+    let Some(edge) = Edge::start_on(port, &format!("http://127.0.0.1:{port}")) else { return };
+    // Without `identity`, the inner response is compressed.
+    let answer = edge.client.with_header("accept-encoding", "identity").get("/organizations");
+    assert!(answer.text.contains("leads back to the Worker"), "{answer:?}");
+    assert_eq!(answer.error(502), "control_plane_unreachable");
 }
 
 #[test]
