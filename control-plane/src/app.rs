@@ -5,14 +5,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use tokio::sync::Semaphore;
-
 use crate::{
     api::limits::Limits,
     clock::Clock,
     edge::{Wake, acknowledge::EdgeLink, lookup::Lookup},
     metrics::Metrics,
-    storage::Db,
+    storage::{Db, FairTurns},
     usage::{Retention, Usage},
 };
 
@@ -31,12 +29,14 @@ pub struct App {
     pub lookup: Option<Arc<Lookup>>,
     /// How often a caller may ask.
     pub limits: Arc<Limits>,
-    /// A permit for each search that may run at once.
-    pub searches: Arc<Semaphore>,
+    /// A turn for each search that may run at once.
+    pub searches: FairTurns,
     /// How often keys were validated.
     pub usage: Arc<Usage>,
     /// What is counted for those who run the server.
     pub metrics: Arc<Metrics>,
+    /// Which database this is, for `latchkey doctor`.
+    pub database_id: Option<Arc<str>>,
     /// Whether the process is about to stop, and load balancers should send requests to others.
     is_draining: Arc<AtomicBool>,
 }
@@ -52,7 +52,7 @@ impl App {
         let usage = Arc::new(Usage::new(Retention::default()));
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(Limits::none());
-        let searches = Arc::new(Semaphore::new(SEARCHES_MAX));
+        let searches = FairTurns::new(SEARCHES_MAX);
         Self {
             db,
             clock,
@@ -63,6 +63,7 @@ impl App {
             searches,
             usage,
             metrics,
+            database_id: None,
             is_draining: Arc::default(),
         }
     }
@@ -82,6 +83,12 @@ impl App {
     #[must_use]
     pub fn with_edge(self, edge: Arc<EdgeLink>) -> Self {
         Self { edge: Some(edge), ..self }
+    }
+
+    /// The same server, which says which database it has.
+    #[must_use]
+    pub fn with_database_id(self, id: Option<String>) -> Self {
+        Self { database_id: id.map(Into::into), ..self }
     }
 
     /// The same server, which keeps usage for so long.

@@ -57,7 +57,7 @@ async fn fold_names_once(app: &App, limit: i64) -> storage::Result<usize> {
 async fn sweep(app: App) {
     loop {
         if let Err(error) = turn(&app).await {
-            tracing::error!("what is old cannot be forgotten, and will be tried again: {error}");
+            tracing::warn!(%error, "failed to delete what is old; will retry");
         }
         sleep(TURN_EACH).await;
     }

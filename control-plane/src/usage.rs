@@ -179,7 +179,7 @@ impl Writer {
             Ok(()) => self.failures = 0,
             Err(error) => {
                 if self.failures.is_multiple_of(LOG_EACH) {
-                    tracing::error!("how keys were used cannot be written, and will be tried again: {error}");
+                    tracing::warn!(%error, "failed to write usage; will retry");
                 }
                 self.failures = self.failures.saturating_add(1);
             }

@@ -4,6 +4,14 @@ CREATE TABLE write_probe (
     filler   BYTEA NOT NULL
 );
 
+-- Only SQLite has a row here, because Postgres has no file that anybody copies.
+CREATE TABLE wal_mark (
+    only_row BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    in_main  BIGINT NOT NULL,
+    in_wal   BIGINT NOT NULL,
+    inode    BIGINT NOT NULL
+);
+
 -- Which migrations older versions of the server cannot bear, and the version that is needed for each. An older server
 -- looks here when it finds migrations that it does not know.
 CREATE TABLE schema_requirements (

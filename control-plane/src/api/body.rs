@@ -81,6 +81,11 @@ pub async fn take_in_up_to(limit: usize, request: Request) -> Request {
     Request::from_parts(parts, body)
 }
 
+/// Reads the body of a request that is refused, and keeps nothing of it.
+pub async fn discard_all(request: Request) {
+    discard(0, request.into_body()).await;
+}
+
 /// Reads on to the end, within reason.
 async fn discard(taken: usize, mut body: Body) {
     let mut length = taken;

@@ -10,14 +10,14 @@
 mod in_progress;
 
 use std::{
-    hash::Hash,
+    hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::request::Parts,
+    http::{HeaderMap, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -25,8 +25,8 @@ use hashlink::LruCache;
 use shared::{Timestamp, digest::Digest};
 
 use self::in_progress::{InProgress, InProgressGuard};
-use super::{Error, body, client_address::AddressSource};
-use crate::{app::App, config::Config};
+use super::{Error, access::authorization, body, client_address::AddressSource};
+use crate::{app::App, config::Config, storage::as_caller};
 
 pub use self::in_progress::TooManyInProgress;
 
@@ -37,8 +37,7 @@ const REMEMBERED_MAX: usize = 100_000;
 const SECOND_MICROS: i64 = 1_000_000;
 
 /// What is asked without limits: by whoever watches the server, and by the Worker, for itself.
-const EXEMPT: [&str; 3] = ["/health", "/ready", "/metrics"];
-const EXEMPT_PREFIX: &str = "/_edge/";
+const EXEMPT: [&str; 4] = ["/health", "/ready", "/metrics", shared::usage::PATH];
 
 /// The limits of a server.
 #[derive(Debug)]
@@ -121,7 +120,7 @@ impl Limits {
 
 /// Whether this path can be asked without limits.
 pub fn is_exempt(path: &str) -> bool {
-    EXEMPT.contains(&path) || path.starts_with(EXEMPT_PREFIX)
+    EXEMPT.contains(&path)
 }
 
 /// Answers those addresses that ask too often, or too much at once, before anything is asked of the database for them.
@@ -131,15 +130,22 @@ pub async fn limit_callers(State(app): State<App>, mut request: Request, next: N
         Ok(_until_the_response) => {
             let of_key = KeyGuard::default();
             request.extensions_mut().insert(of_key.clone());
-            let response = next.run(request).await;
+            let response = as_caller(caller(request.headers()), next.run(request)).await;
             drop(of_key);
             response
         }
         Err(error) => {
-            body::take_in(request).await;
+            body::discard_all(request).await;
             error.into_response()
         }
     }
+}
+
+/// Tells callers apart, where they share what the database can do. What nobody has authenticated yet is cheap.
+fn caller(headers: &HeaderMap) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    authorization(headers).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A bucket of tokens for each caller, each of which remembers only when it will be full again.

@@ -14,7 +14,7 @@ mod layers;
 pub mod limits;
 mod list;
 mod memberships;
-mod operations;
+pub mod operations;
 mod organizations;
 mod path;
 mod permissions;

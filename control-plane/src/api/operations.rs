@@ -30,11 +30,15 @@ pub struct Health {
 
 const OK: Json<Health> = Json(Health { status: "ok" });
 
+/// Tells `latchkey doctor` which database answers it.
+pub const DATABASE_ID: HeaderName = HeaderName::from_static("latchkey-database");
+
 /// The process is up.
 #[utoipa::path(get, path = "/health", tag = "operations", security(()),
-    responses((status = 200, body = Health)))]
-pub async fn health() -> Json<Health> {
-    OK
+    responses((status = 200, body = Health, headers(
+        ("latchkey-database" = String, description = "Names the database: servers that share one have the same")))))]
+pub async fn health(State(app): State<App>) -> impl IntoResponse {
+    (app.database_id.map(|id| [(DATABASE_ID, id.to_string())]), OK)
 }
 
 /// The process is up and its database takes changes: it can take requests.
@@ -51,9 +55,17 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Health>, Error> {
 }
 
 /// Headers that proxies add. A request that has one of them comes from somewhere else, whatever its peer is.
-const ADDED_BY_PROXIES: [&str; 9] = [
+const ADDED_BY_PROXIES: [&str; 17] = [
     "forwarded",
     "via",
+    "cdn-loop",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "x-amzn-trace-id",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",

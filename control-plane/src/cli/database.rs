@@ -10,12 +10,27 @@ use secrecy::ExposeSecret;
 use crate::{
     config::Config,
     storage::{
-        Db,
+        Db, Schema,
         sqlite_file::{ServeLock, SqliteFile},
     },
 };
 
-/// Opens the database that exists. Whoever types a command does not want to wait for it.
+/// Opens the database that exists and has the tables that this version needs: only `serve` and `migrate` change them, so that
+/// nobody does by looking something up. Whoever types a command does not want to wait for it.
+pub(super) async fn open_migrated(config: &Config) -> anyhow::Result<Db> {
+    let db = open_existing(config).await?;
+    match db.schema().await? {
+        Schema::Absent | Schema::Outdated => {
+            bail!("the database is not up to date; back it up, and run `latchkey migrate` or start `latchkey serve`")
+        }
+        // Says which version it needs.
+        Schema::TooNew { .. } => db.migrate().await?,
+        Schema::Current => {}
+    }
+    Ok(db)
+}
+
+/// Opens the database that exists, whatever is in it.
 pub(super) async fn open_existing(config: &Config) -> anyhow::Result<Db> {
     open(config, Duration::ZERO).await
 }
@@ -35,24 +50,31 @@ async fn open(config: &Config, wait: Duration) -> anyhow::Result<Db> {
     super::open(config, wait).await
 }
 
-/// Opens the database, and creates it first if there is none.
-pub(super) async fn open_or_create(config: &Config) -> anyhow::Result<Db> {
-    if let Some(file) = SqliteFile::from_url(config.database_url.expose_secret())?
+/// Opens the database, creates it first if there is none, and brings its tables to the state that this version needs.
+pub(super) async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let file = SqliteFile::from_url(config.database_url.expose_secret())?;
+    if let Some(file) = &file
         && !file.exists()?
     {
-        create(&file, &file.lock()?).await?;
+        create(file, &file.lock()?).await?;
     }
-    open(config, wait(config)).await
+    let db = open(config, wait(config)).await?;
+    // Of a SQLite file that is being served, nobody else changes the tables.
+    let _lock = match file {
+        Some(file) if !db.is_migrated().await? => Some(file.lock()?),
+        _ => None,
+    };
+    db.migrate().await
 }
 
-/// The same for the one process that serves the database.
+/// The same for the one process that serves the database. Returns the lock on a SQLite file.
 pub(super) async fn open_to_serve(config: &Config) -> anyhow::Result<(Db, Option<ServeLock>)> {
-    let mut lock = None;
-    if let Some(file) = SqliteFile::from_url(config.database_url.expose_secret())? {
-        let held = lock.insert(file.lock()?);
-        if !file.exists()? {
-            create(&file, held).await?;
-        }
+    let file = SqliteFile::from_url(config.database_url.expose_secret())?;
+    let lock = file.as_ref().map(SqliteFile::lock).transpose()?;
+    if let (Some(file), Some(lock)) = (&file, &lock)
+        && !file.exists()?
+    {
+        create(file, lock).await?;
     }
     let db = open(config, wait(config)).await?;
     tracing::info!(database = describe(config), "opened the database");

@@ -39,7 +39,6 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(command: Command, db: &Db) -> anyhow::Result<()> {
-    db.migrate().await?;
     match command {
         Command::Create { name, prefix, force, json } => create(db, &name, prefix, force, json).await,
         Command::List { json } => list(db, json).await,

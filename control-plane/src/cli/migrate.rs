@@ -1,7 +1,7 @@
-use crate::storage::Db;
+use crate::{cli::database, config::Config};
 
-pub(super) async fn run(db: &Db) -> anyhow::Result<()> {
-    db.migrate().await?;
+pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
+    database::migrate(config).await?;
     print_line!("The database is up to date.");
     Ok(())
 }

@@ -29,11 +29,11 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
 use crate::{
     config::{Config, LogFormat},
-    storage::{Db, OpenOptions},
+    storage::{Db, Failure, OpenOptions},
 };
 
 /// API keys for the customers of your product.
@@ -44,8 +44,9 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "latchkey", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// Read settings from this file (TOML). Each can also be set in the environment, as LATCHKEY_LISTEN for `listen`.
-    /// Without it, the file that LATCHKEY_CONFIG names is read, if it names one.
+    /// Read settings from this TOML file. Default: the file named by LATCHKEY_CONFIG, if that is set.
+    ///
+    /// Each setting can also be set in the environment, as LATCHKEY_LISTEN for `listen`, which wins over the file.
     // As text, because clap refuses an empty path, which counts as none here.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<OsString>,
@@ -66,7 +67,7 @@ enum Command {
     /// printed once, or written to the file that LATCHKEY_BOOTSTRAP_KEY_FILE names. A SQLite database is served by one
     /// process at a time; a Postgres database can be shared by several.
     Serve,
-    /// Bring the database to the state that this version needs. `serve` does so by itself.
+    /// Apply the database migrations that this version needs. `serve` does so when it starts.
     ///
     /// Creates the SQLite database if there is none.
     Migrate,
@@ -78,7 +79,7 @@ enum Command {
         /// The file to create. It must not exist.
         file: PathBuf,
     },
-    /// Say what is wrong with this installation, and what to do about it.
+    /// Check this installation, and say what to do about each problem.
     ///
     /// Looks at the settings, the database, Workers KV, the Worker and the change feed, and changes nothing. Exits with 1
     /// if there is an error; notes and warnings do not count.
@@ -114,36 +115,47 @@ impl Cli {
         let config = config?;
         start_logging(&config)?;
         match self.command {
-            Command::Serve => {
-                // The lock is released when the process ends.
-                let (db, _lock) = database::open_to_serve(&config).await?;
-                serve::run(&config, db).await
-            }
-            Command::Migrate => migrate::run(&database::open_or_create(&config).await?).await,
+            Command::Serve => serve::run(&config).await,
+            Command::Migrate => migrate::run(&config).await,
             Command::Backup { file } => backup::run(&config, &file).await,
             Command::Environments(command) => {
-                environments::run(command, &database::open_existing(&config).await?).await
+                environments::run(command, &database::open_migrated(&config).await?).await
             }
             Command::ManagementKeys(command) => {
-                management_keys::run(command, &config, &database::open_existing(&config).await?).await
+                management_keys::run(command, &config, &database::open_migrated(&config).await?).await
             }
-            Command::Edge(command) => edge::run(command, &config, &database::open_existing(&config).await?).await,
+            Command::Edge(command) => edge::run(command, &config, &database::open_migrated(&config).await?).await,
             Command::Doctor { .. } | Command::Openapi => Ok(()),
         }
     }
 }
 
-/// The URL holds a password, so an error that quotes it must not pass: it says the kind of database alone.
+/// The URL holds a password, so an error says the kind of database alone.
 async fn open(config: &Config, wait: Duration) -> anyhow::Result<Db> {
     let url = config.database_url.expose_secret();
     Db::open_with(url, &OpenOptions { wait, ..OpenOptions::from_config(config) }).await.map_err(|error| {
-        let kind = url.split(':').next().unwrap_or_default();
-        error.context(format!("cannot open the {kind} database; check database_url"))
+        if error.downcast_ref().and_then(Failure::of) == Some(Failure::Full) {
+            return error.context("no space is left on the disk of the database; free some, and start again");
+        }
+        let kind = match url.split_once(':') {
+            Some(("sqlite", _)) => "SQLite ",
+            Some(("postgres" | "postgresql", _)) => "Postgres ",
+            _ => "",
+        };
+        error.context(format!("cannot open the {kind}database; check database_url"))
     })
 }
 
+/// A lone word that is no level would be taken for the name of a part of the program, and all others would log nothing.
+fn log_filter(text: &str) -> Option<EnvFilter> {
+    let has_level = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
+    text.split(',').any(has_level).then(|| EnvFilter::try_new(text).ok()).flatten()
+}
+
 fn start_logging(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log_filter).context("log_filter")?;
+    let filter = log_filter(&config.log_filter).context(
+        "log_filter must be `error`, `warn`, `info`, `debug`, `trace` or `off`, or a filter such as `info,sqlx=debug`",
+    )?;
     let on_terminal = std::io::stderr().is_terminal();
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(on_terminal);
     match config.log_format {

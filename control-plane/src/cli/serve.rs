@@ -11,12 +11,15 @@ use tokio::{
 use crate::{
     api::{self, limits::Limits},
     app::App,
-    cli::first_run,
+    cli::{database, first_run},
     clock::Clock,
     config::Config,
     edge::publishing::Publishing,
     server,
-    storage::Db,
+    storage::{
+        environments,
+        sqlite_file::{self, ServeLock},
+    },
     usage::Retention,
 };
 
@@ -29,21 +32,30 @@ use crate::{
 ///
 /// `shutdown_seconds` after the first signal, or on SIGINT during steps 2 and 3, the process exits with an error, whatever
 /// is left to do. A repeated SIGTERM is ignored: some supervisors send it to a process and again to its group.
-pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
-    let app = App::new(db.clone(), Clock::system())
-        .with_retention(Retention::of_days(config.usage_retention_days))
-        .with_limits(Limits::of(config)?);
-    let (app, publishing) = Publishing::new(config, app)?;
-    db.migrate().await?;
+pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
+    // Before anything that waits: process 1 of a container ignores the signals that it does not handle.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let prepared = tokio::select! {
+        prepared = prepare(config) => Some(prepared?),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    let Some(Prepared { app, publishing, lock: _lock }) = prepared else {
+        tracing::info!("received SIGTERM or SIGINT before the database was ready");
+        return Ok(());
+    };
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
     first_run::greet(&app, &config.bootstrap_key_file).await?;
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let database_id = environments::database_id(app.db.read().await?.conn()).await?;
+    let app = app.with_database_id(database_id);
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
-    let mut publishing = tokio::spawn(publishing.run(stopped));
+    let marking = sqlite_file::keep_marked(app.db.clone(), stopped.clone());
+    let tasks = futures::future::join(publishing.run(stopped), marking);
+    let mut tasks = tokio::spawn(tasks);
     let handle = Handle::new();
     let keep_alive = Duration::from_secs(config.keep_alive_seconds);
     let router = api::router(app.clone(), config);
@@ -79,13 +91,13 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
         // What requests committed is in the outbox, and the publisher takes it up again after a restart; what they counted
         // is written now.
         drop(stop);
-        if let Ok(result) = timeout_at(tasks_deadline, &mut publishing).await {
+        if let Ok(result) = timeout_at(tasks_deadline, &mut tasks).await {
             result?;
         } else {
             tracing::warn!("aborting background tasks, which did not finish in time; the next start resumes them");
-            publishing.abort();
+            tasks.abort();
         }
-        db.close().await;
+        app.db.close().await;
         Ok(())
     };
     tokio::select! {
@@ -93,4 +105,25 @@ pub(super) async fn run(config: &Config, db: Db) -> anyhow::Result<()> {
         () = deadline => bail!("stopping took longer than shutdown_seconds ({}), so the process exits", shutdown.as_secs()),
         _ = interrupt.recv() => bail!("SIGINT was received again, so the process exits without finishing"),
     }
+}
+
+/// Opens the database, for which it may have to wait, and brings it to the state that this version needs.
+async fn prepare(config: &Config) -> anyhow::Result<Prepared> {
+    // What is wrong with the settings is said before anything is waited for.
+    config.edge()?;
+    let limits = Limits::of(config)?;
+    let (db, lock) = database::open_to_serve(config).await?;
+    let app = App::new(db.clone(), Clock::system())
+        .with_retention(Retention::of_days(config.usage_retention_days))
+        .with_limits(limits);
+    let (app, publishing) = Publishing::new(config, app)?;
+    db.migrate().await?;
+    Ok(Prepared { app, publishing, lock })
+}
+
+struct Prepared {
+    app: App,
+    publishing: Publishing,
+    /// Of a SQLite file, held until the database is closed.
+    lock: Option<ServeLock>,
 }

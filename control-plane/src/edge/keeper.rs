@@ -76,8 +76,7 @@ impl Keeper {
                 Err(error) => {
                     self.app.metrics.feed.show(FeedState::Unreachable);
                     self.measure().await;
-                    self.pause("nothing is published before the change feed was compared with the database", &error)
-                        .await;
+                    self.pause("waiting for the change feed, without which nothing is published", &error).await;
                 }
             }
         }
@@ -90,7 +89,7 @@ impl Keeper {
             publisher::measure(&self.app).await.map(drop)
         };
         if let Err(error) = measured.await {
-            tracing::error!("the outbox cannot be read: {error}");
+            tracing::warn!(%error, "failed to read the outbox; will retry");
         }
     }
 

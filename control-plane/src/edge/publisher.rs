@@ -64,7 +64,7 @@ impl Publisher {
     /// Does what there is to do now, and returns how long to do nothing then.
     async fn turn(&mut self) -> Duration {
         self.try_turn().await.unwrap_or_else(|error| {
-            tracing::error!("the outbox cannot be read or written: {error}");
+            tracing::warn!(%error, "failed to read or write the outbox; will retry");
             PAUSE_WITHOUT_DATABASE
         })
     }

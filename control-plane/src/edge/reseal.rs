@@ -42,7 +42,7 @@ const BACKLOG_MAX: i64 = 10_000;
 pub async fn run(app: App, mut stopped: watch::Receiver<()>) {
     loop {
         let pause = turn(&app).await.unwrap_or_else(|error| {
-            tracing::error!("the keys that are to be sealed anew cannot be queued: {error}");
+            tracing::warn!(%error, "failed to queue keys to be resealed; will retry");
             TURN_EACH
         });
         tokio::select! {

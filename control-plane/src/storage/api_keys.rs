@@ -89,7 +89,11 @@ pub struct ApiKey {
 macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
-            "SELECT k.*, o.generation AS organization_generation, e.generation AS environment_generation,
+            "SELECT k.id, k.environment_id, k.organization_id, k.user_id, k.name, k.digest, k.obfuscated_value,
+                k.permissions, k.resources, k.ip_allow_list, k.metadata, k.expires_at, k.not_before, k.disabled,
+                k.version, k.created_by, k.rotated_from, k.rotated_to, k.created_at, k.updated_at, k.changed_at,
+                k.acknowledged, k.revoked_at, k.revoked_reason,
+                o.generation AS organization_generation, e.generation AS environment_generation,
                 l.used_at AS last_used_at, m.id AS membership_id, m.generation AS membership_generation, m.inactive AS membership_inactive,
                 r.id AS role_id, r.generation AS role_generation, r.permissions AS role_permissions
              FROM api_keys k

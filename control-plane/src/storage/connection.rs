@@ -81,10 +81,10 @@ pub struct Lease<D: Transactional> {
 }
 
 impl<D: Transactional> Lease<D> {
-    pub fn new(connection: PoolConnection<D>, health: Arc<Health>, named_statements: bool) -> Self {
+    pub fn new(connection: PoolConnection<D>, health: Arc<Health>, named_statements: bool, turn: Option<Turn>) -> Self {
         let [has_failed, is_unknown] = [false; 2].map(AtomicBool::new);
         let guard = Guard { health, named_statements, has_failed, is_unknown };
-        Self { connection: Some(connection), guard, is_in_transaction: false, turn: None }
+        Self { connection: Some(connection), guard, is_in_transaction: false, turn }
     }
 
     /// The connection, and what watches over it.
@@ -93,9 +93,8 @@ impl<D: Transactional> Lease<D> {
         (self.connection.as_mut().expect("a lease has its connection until it is dropped"), &self.guard)
     }
 
-    /// Begins a transaction, with the turn to write if it writes.
-    pub async fn begin(&mut self, sql: String, turn: Option<Turn>) -> Result<()> {
-        self.turn = turn;
+    /// Begins a transaction.
+    pub async fn begin(&mut self, sql: String) -> Result<()> {
         // Beforehand, because nobody knows how far it came if this future is dropped.
         self.is_in_transaction = true;
         let (connection, guard) = self.parts();
@@ -135,7 +134,7 @@ impl<D: Transactional> Drop for Lease<D> {
     }
 }
 
-/// A connection on its way back. The turn to write ends when it has arrived.
+/// A connection on its way back. The turn ends when it has arrived.
 struct Released<D: Transactional> {
     connection: PoolConnection<D>,
     is_unknown: bool,

@@ -7,6 +7,10 @@ use super::{Conn, Failure};
 /// A SQLite transaction that will write says so at once. Otherwise two of them can both read, and then one must fail.
 pub const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
 
+/// Moves what is in the `-wal` into the main file, and waits for nobody. Returns whether it could not, the number of pages in the
+/// `-wal`, and how many of them are in the main file.
+pub const SQLITE_CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
 /// The isolation level of every transaction on Postgres. We set it, because a database or a role can have another default,
 /// under which transactions fail that only had to wait.
 pub const POSTGRES_BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -27,6 +31,10 @@ const SQLITE_BUSY: u32 = 5;
 
 /// <https://www.sqlite.org/rescode.html>: the low byte is the code, the others say more of it.
 pub const fn failure_of_sqlite(code: u32) -> Option<Failure> {
+    // SQLITE_IOERR_SHMSIZE: no room for the -shm file.
+    if code == 4874 {
+        return Some(Failure::Full);
+    }
     match code & 0xff {
         // SQLITE_LOCKED, SQLITE_INTERRUPT
         SQLITE_BUSY | 6 | 9 => Some(Failure::Overloaded),
@@ -51,9 +59,13 @@ pub fn failure_of_postgres(code: &str) -> Option<Failure> {
         // serialization_failure, deadlock_detected, lock_not_available, object_in_use, query_canceled (statement_timeout),
         // too_many_connections, transaction_timeout
         "40001" | "40P01" | "55P03" | "55006" | "57014" | "53300" | "25P04" => Some(Failure::Overloaded),
-        // idle_in_transaction_session_timeout, insufficient_privilege, invalid_catalog_name, and prepared statements that a
-        // pooler has lost or has given to another client (see the setting `database_pooler`)
-        "25P03" | "42501" | "3D000" | "26000" | "42P05" => Some(Failure::Unavailable),
+        // idle_in_transaction_session_timeout, insufficient_privilege, invalid_catalog_name, invalid_schema_name,
+        // undefined_table (it cannot be seen, or is just being restored), object_not_in_prerequisite_state (no connections
+        // are allowed), feature_not_supported (the result of a statement has changed, with its table), and prepared
+        // statements that a pooler has lost or has given to another client (see the setting `database_pooler`)
+        "25P03" | "42501" | "3D000" | "3F000" | "42P01" | "55000" | "0A000" | "26000" | "42P05" => {
+            Some(Failure::Unavailable)
+        }
         _ => match code.get(..2) {
             // connection exception, invalid authorization, insufficient resources, operator intervention, system error,
             // configuration file error, internal error (damaged data)

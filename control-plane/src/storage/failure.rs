@@ -43,6 +43,9 @@ impl Failure {
         let code = error.code()?;
         if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
             dialect::failure_of_postgres(&code)
+        } else if error.message().starts_with("no such table") {
+            // Somebody has replaced the file, or cut it off: SQLite has no code of its own for that.
+            Some(Self::Unavailable)
         } else {
             code.parse().ok().and_then(dialect::failure_of_sqlite)
         }

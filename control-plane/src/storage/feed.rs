@@ -51,6 +51,12 @@ impl ScopeChange {
     }
 }
 
+macro_rules! columns {
+    () => {
+        "name, environment_id, generation, effect, changed_at, fed, acknowledged"
+    };
+}
+
 /// Notes a change. It takes the place of an earlier one of its scope.
 pub async fn add_scope(conn: Conn<'_>, change: &ScopeChange) -> Result<()> {
     const SQL: &str = "INSERT INTO scope_changes
@@ -72,7 +78,8 @@ pub async fn add_scope(conn: Conn<'_>, change: &ScopeChange) -> Result<()> {
 
 /// The changes of the scopes with these names.
 pub async fn scopes(conn: Conn<'_>, names: &[&str]) -> Result<Vec<ScopeChange>> {
-    let sql = sql!(conn, "SELECT * FROM scope_changes WHERE name IN (" (texts of "$1") ") ORDER BY name");
+    let sql = sql!(conn, "SELECT " (text columns) " FROM scope_changes
+        WHERE name IN (" (texts of "$1") ") ORDER BY name");
     on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(names)).fetch_all(c).await)
 }
 
@@ -94,7 +101,11 @@ pub async fn oldest_unfed(conn: Conn<'_>) -> Result<Option<Timestamp>> {
 
 /// Changes since a moment, by name, for seeding a feed anew.
 pub async fn scopes_since(conn: Conn<'_>, since: Timestamp, after: &str, limit: i64) -> Result<Vec<ScopeChange>> {
-    const SQL: &str = "SELECT * FROM scope_changes WHERE changed_at >= $1 AND name > $2 ORDER BY name LIMIT $3";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM scope_changes WHERE changed_at >= $1 AND name > $2 ORDER BY name LIMIT $3"
+    );
     on_db!(conn, c => sqlx::query_as(SQL).bind(since).bind(after).bind(limit).fetch_all(c).await)
 }
 

@@ -11,8 +11,9 @@ use std::{
 use super::{Failure, Result};
 use crate::clock::Stopwatch;
 
-/// For how long it says something that a write was committed.
-const RECENT: Duration = Duration::from_secs(5);
+/// For how long it says something that a write was committed. With the time of a probe it is a second at the most until
+/// it is known that there is no database any more.
+const RECENT: Duration = Duration::from_millis(200);
 /// Whoever waited in vain for a connection waited behind others, if statements succeeded within this time. Otherwise there was nobody to wait for.
 const ANSWERED_RECENTLY: Duration = Duration::from_secs(2);
 

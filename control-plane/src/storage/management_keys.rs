@@ -51,7 +51,9 @@ pub struct ManagementKey {
 macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
-            "SELECT m.*, e.prefixes, e.accepts_foreign, e.generation AS environment_generation
+            "SELECT m.id, m.environment_id, m.name, m.digest, m.obfuscated_value, m.scopes, m.version, m.created_at,
+                m.updated_at, m.changed_at, m.acknowledged, m.revoked_at, m.revoked_reason,
+                e.prefixes, e.accepts_foreign, e.generation AS environment_generation
              FROM management_keys m JOIN environments e ON e.id = m.environment_id ",
             $($rest)?
         )

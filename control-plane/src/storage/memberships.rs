@@ -75,7 +75,8 @@ pub async fn insert(conn: Conn<'_>, membership: &NewMembership<'_>) -> Result<bo
 macro_rules! select {
     ($($rest:literal)?) => {
         concat!(
-            "SELECT m.*, o.name AS organization_name, r.slug AS role_slug
+            "SELECT m.id, m.environment_id, m.organization_id, m.user_id, m.role_id, m.inactive, m.generation,
+                m.created_at, m.updated_at, o.name AS organization_name, r.slug AS role_slug
              FROM memberships m
              JOIN organizations o ON o.id = m.organization_id
              JOIN roles r ON r.id = m.role_id ",

@@ -3,7 +3,7 @@
 //! A question is a function that takes a [`Conn`]. "Not found" is `Ok(None)`; what it means is for the caller to say.
 //! What only one of the two databases understands is in `dialect.rs`.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool};
 
@@ -54,6 +54,7 @@ pub mod environments;
 mod executor;
 pub mod expiry_policies;
 mod failure;
+mod fair_turns;
 pub mod feed;
 mod health;
 pub mod idempotency;
@@ -82,6 +83,7 @@ pub mod users;
 mod write_queue;
 
 pub use failure::Failure;
+pub use fair_turns::{Caller, FairTurns, as_caller, current_caller};
 pub use json_text::JsonText;
 pub use migrations::Schema;
 pub use page::{Page, PageRequest, Position};
@@ -90,7 +92,7 @@ pub use write_queue::Priority;
 use crate::config::{Config, Pooler};
 use connection::{Guard, Lease, Transactional};
 use health::Health;
-use write_queue::WriteQueue;
+use write_queue::{Turn, WriteQueue};
 
 /// What can go wrong when the database is asked.
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -105,6 +107,8 @@ pub struct Db(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     pools: Pools,
+    /// Of those that are not urgent.
+    reads: FairTurns,
     writes: WriteQueue,
     health: Arc<Health>,
     probe: probe::Probe,
@@ -112,8 +116,8 @@ struct Shared {
 
 #[derive(Debug)]
 enum Pools {
-    Sqlite { readers: SqlitePool, urgent_readers: SqlitePool, writer: SqlitePool },
-    Postgres { pool: PgPool, urgent: PgPool, has_pooler: bool },
+    Sqlite { readers: SqlitePool, urgent_readers: SqlitePool, writer: SqlitePool, file: sqlite::OpenedFile },
+    Postgres { pool: PgPool, urgent: PgPool, has_pooler: bool, refusal: postgres::Refusal },
 }
 
 /// How to open a database. `defaults.toml` says what each setting means.
@@ -166,7 +170,9 @@ pub enum Conn<'c> {
 
 /// A connection for questions that change nothing.
 #[derive(Debug)]
-pub struct Reader(Checkout);
+pub struct Reader {
+    checkout: Checkout,
+}
 
 /// A transaction. Dropped without [`Writer::commit`], it never was.
 #[derive(Debug)]
@@ -190,18 +196,22 @@ impl Db {
     /// The same, with options.
     pub async fn open_with(url: &str, options: &OpenOptions) -> anyhow::Result<Self> {
         let health = Arc::<Health>::default();
-        let (pools, writes) = match url.split_once(':') {
-            Some(("sqlite", _)) => (sqlite::open(url).await?, WriteQueue::exclusive(ACQUIRE_TIMEOUT)),
+        let (pools, reads, writes) = match url.split_once(':') {
+            Some(("sqlite", _)) => {
+                (sqlite::open(url).await?, sqlite::READERS as usize, WriteQueue::exclusive(ACQUIRE_TIMEOUT))
+            }
             Some(("postgres" | "postgresql", _)) => {
                 // Half of the connections are left to whoever reads, authentication among them.
                 let normal = (options.connections / 2).max(1) as usize;
                 let revocations = (options.connections / 8).max(1) as usize;
                 let writes = WriteQueue::shared(normal, revocations, ACQUIRE_TIMEOUT);
-                (postgres::open(url, options, &health).await?, writes)
+                let reads = postgres::normal_connections(options) as usize;
+                (postgres::open(url, options, &health).await?, reads, writes)
             }
             _ => anyhow::bail!("the database URL must begin with `sqlite:` or `postgres://`"),
         };
-        Ok(Self(Arc::new(Shared { pools, writes, health, probe: probe::Probe::default() })))
+        let reads = FairTurns::new(reads);
+        Ok(Self(Arc::new(Shared { pools, reads, writes, health, probe: probe::Probe::default() })))
     }
 
     /// Whether it is a file of this machine's.
@@ -218,18 +228,23 @@ impl Db {
     /// The same, as urgent as that: not from the connections that everybody waits for.
     pub async fn read_as(&self, priority: Priority) -> Result<Reader> {
         let is_normal = priority == Priority::Normal;
-        Ok(Reader(match &self.0.pools {
+        let turn = match priority {
+            Priority::Normal => Some(Turn::to_read(self.in_turn(self.0.reads.turn(ACQUIRE_TIMEOUT)).await?)),
+            Priority::Revocation | Priority::Publisher => None,
+        };
+        let checkout = match &self.0.pools {
             Pools::Sqlite { readers, urgent_readers, .. } => {
-                Checkout::Sqlite(self.lease(if is_normal { readers } else { urgent_readers }).await?)
+                Checkout::Sqlite(self.lease(if is_normal { readers } else { urgent_readers }, turn).await?)
             }
-            Pools::Postgres { pool, urgent, has_pooler } => {
-                let mut lease = self.lease(if is_normal { pool } else { urgent }).await?;
+            Pools::Postgres { pool, urgent, has_pooler, .. } => {
+                let mut lease = self.lease(if is_normal { pool } else { urgent }, turn).await?;
                 if *has_pooler {
-                    lease.begin(postgres::begin(true, true), None).await?;
+                    lease.begin(postgres::begin(true, true)).await?;
                 }
                 Checkout::Postgres(lease)
             }
-        }))
+        };
+        Ok(Reader { checkout })
     }
 
     /// A transaction for writing.
@@ -239,11 +254,12 @@ impl Db {
 
     /// The same, as urgent as that.
     pub async fn write_as(&self, priority: Priority) -> Result<Writer> {
-        let turn = self.0.writes.turn(priority).await?;
+        let turn = self.in_turn(self.0.writes.turn(priority)).await?;
         let checkout = match &self.0.pools {
-            Pools::Sqlite { writer, .. } => {
-                let mut lease = self.lease(writer).await?;
-                lease.begin(dialect::SQLITE_BEGIN.to_owned(), Some(turn)).await.inspect_err(|error| {
+            Pools::Sqlite { writer, file, .. } => {
+                file.check().inspect_err(|_| self.0.health.fail(Failure::Unavailable))?;
+                let mut lease = self.lease(writer, Some(turn)).await?;
+                lease.begin(dialect::SQLITE_BEGIN.to_owned()).await.inspect_err(|error| {
                     // Another process has locked the file, so nothing can be written.
                     if dialect::is_sqlite_busy(error) {
                         self.0.health.fail(Failure::Overloaded);
@@ -251,28 +267,67 @@ impl Db {
                 })?;
                 Checkout::Sqlite(lease)
             }
-            Pools::Postgres { pool, urgent, has_pooler } => {
+            Pools::Postgres { pool, urgent, has_pooler, .. } => {
                 let pool = if priority == Priority::Normal { pool } else { urgent };
-                let mut lease = self.lease(pool).await?;
-                lease.begin(postgres::begin(false, *has_pooler), Some(turn)).await?;
+                let mut lease = self.lease(pool, Some(turn)).await?;
+                lease.begin(postgres::begin(false, *has_pooler)).await?;
                 Checkout::Postgres(lease)
             }
         };
         Ok(Writer { checkout, priority })
     }
 
-    async fn lease<D: Transactional>(&self, pool: &sqlx::Pool<D>) -> Result<Lease<D>> {
-        let connection = pool.acquire().await.map_err(|error| match error {
-            // Nobody is ahead of us: it is the database that does not let us in.
-            sqlx::Error::PoolTimedOut if !self.0.health.is_answering() => {
-                sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, "the database cannot be reached"))
-            }
-            error => error,
-        });
+    /// Which file it is, if it is one.
+    fn opened_file(&self) -> Option<&sqlite::OpenedFile> {
+        match &self.0.pools {
+            Pools::Sqlite { file, .. } => Some(file),
+            Pools::Postgres { .. } => None,
+        }
+    }
+
+    /// Moves what is in the `-wal` of a SQLite database into its main file. Returns whether that was everything, which readers
+    /// of an older state prevent.
+    async fn checkpoint(&self) -> Result<bool> {
+        let Pools::Sqlite { writer, .. } = &self.0.pools else { return Ok(true) };
+        let turn = self.in_turn(self.0.writes.turn(Priority::Publisher)).await?;
+        let mut lease = self.lease(writer, Some(turn)).await?;
+        let (connection, guard) = lease.parts();
+        let checkpoint = sqlx::query_as(dialect::SQLITE_CHECKPOINT).fetch_one(connection);
+        let (is_busy, in_wal, moved): (bool, i64, i64) = guard.watch(checkpoint).await?;
+        Ok(!is_busy && in_wal == moved)
+    }
+
+    async fn lease<D: Transactional>(&self, pool: &sqlx::Pool<D>, turn: Option<Turn>) -> Result<Lease<D>> {
+        let connection = match pool.acquire().await {
+            Ok(connection) => Ok(connection),
+            Err(error) => Err(self.explain(error).await),
+        };
         if connection.is_err() {
             self.0.health.observe(&connection);
         }
-        Ok(Lease::new(connection?, Arc::clone(&self.0.health), !self.has_pooler()))
+        Ok(Lease::new(connection?, Arc::clone(&self.0.health), !self.has_pooler(), turn))
+    }
+
+    async fn in_turn<T>(&self, turn: impl Future<Output = Result<T>>) -> Result<T> {
+        match turn.await {
+            Ok(turn) => Ok(turn),
+            Err(error) => Err(self.explain(error).await),
+        }
+    }
+
+    /// Whoever waited in vain waited behind others, or nobody was ahead and it is the database that lets nobody in.
+    async fn explain(&self, error: sqlx::Error) -> sqlx::Error {
+        if !matches!(error, sqlx::Error::PoolTimedOut) || self.0.health.is_answering() {
+            return error;
+        }
+        let refusal = match &self.0.pools {
+            Pools::Postgres { refusal, .. } => refusal.ask().await,
+            Pools::Sqlite { .. } => None,
+        };
+        match refusal {
+            None | Some(Failure::Overloaded) => error,
+            Some(_) => sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, "the database cannot be reached")),
+        }
     }
 
     #[cfg(test)]
@@ -298,7 +353,7 @@ impl Db {
     /// Closes every connection, once what runs on it has ended.
     pub async fn close(&self) {
         match &self.0.pools {
-            Pools::Sqlite { readers, urgent_readers, writer } => {
+            Pools::Sqlite { readers, urgent_readers, writer, .. } => {
                 readers.close().await;
                 urgent_readers.close().await;
                 writer.close().await;
@@ -324,7 +379,7 @@ impl Conn<'_> {
 impl Reader {
     /// The connection.
     pub fn conn(&mut self) -> Conn<'_> {
-        self.0.conn()
+        self.checkout.conn()
     }
 }
 

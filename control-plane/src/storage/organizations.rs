@@ -37,6 +37,13 @@ pub struct Organization {
     pub updated_at: Timestamp,
 }
 
+macro_rules! columns {
+    () => {
+        "id, environment_id, name, external_id, metadata, domains, allow_profiles_outside_organization, created_at,
+         updated_at"
+    };
+}
+
 /// A domain of an organization, as answers show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = OrganizationDomain)]
@@ -90,13 +97,17 @@ pub async fn insert(conn: Conn<'_>, organization: &Organization) -> Result<bool>
 
 /// The organization with this id.
 pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<Option<Organization>> {
-    const SQL: &str = "SELECT * FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM organizations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"
+    );
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
 }
 
 /// The organization with this id, locked until the transaction ends, because it is going to be changed.
 pub async fn lock(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<Option<Organization>> {
-    let sql = sql!(conn, "SELECT * FROM organizations
+    let sql = sql!(conn, "SELECT " (text columns) " FROM organizations
         WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL" (for update));
     on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
 }
@@ -116,8 +127,11 @@ pub async fn by_external_id(
     environment: &EnvironmentId,
     external_id: &str,
 ) -> Result<Option<Organization>> {
-    const SQL: &str =
-        "SELECT * FROM organizations WHERE environment_id = $1 AND external_id = $2 AND deleted_at IS NULL";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM organizations WHERE environment_id = $1 AND external_id = $2 AND deleted_at IS NULL"
+    );
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(external_id).fetch_optional(c).await)
 }
 
@@ -134,7 +148,7 @@ pub struct Filter {
 macro_rules! list {
     ($conn:expr, $($rest:tt)+) => {
         sql!($conn,
-            "SELECT * FROM organizations o WHERE o.environment_id = $1 AND o.deleted_at IS NULL
+            "SELECT " (text columns) " FROM organizations o WHERE o.environment_id = $1 AND o.deleted_at IS NULL
              AND ($2 IS NULL OR CASE WHEN o.search_name_of = o.name THEN o.search_name ELSE lower(o.name) END
                  LIKE $2 ESCAPE '!') "
             $($rest)+)

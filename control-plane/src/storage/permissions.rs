@@ -30,6 +30,12 @@ pub struct Permission {
     pub updated_at: Timestamp,
 }
 
+macro_rules! columns {
+    () => {
+        "id, environment_id, slug, name, description, resource_type_slug, created_at, updated_at"
+    };
+}
+
 /// Adds a permission. `false` if there is one of this slug.
 pub async fn insert(conn: Conn<'_>, permission: &Permission) -> Result<bool> {
     const SQL: &str = "INSERT INTO permissions
@@ -52,7 +58,7 @@ pub async fn insert(conn: Conn<'_>, permission: &Permission) -> Result<bool> {
 
 /// The permission of this slug.
 pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, slug: &str) -> Result<Option<Permission>> {
-    const SQL: &str = "SELECT * FROM permissions WHERE environment_id = $1 AND slug = $2";
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM permissions WHERE environment_id = $1 AND slug = $2");
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(slug).fetch_optional(c).await)
 }
 
@@ -65,8 +71,13 @@ pub async fn hold(conn: Conn<'_>, environment: &EnvironmentId, slugs: &[String])
 
 /// A page of the permissions of an environment.
 pub async fn list(conn: Conn<'_>, environment: &EnvironmentId, request: &PageRequest) -> Result<Page<Permission>> {
-    const OLDER: &str = "SELECT * FROM permissions WHERE environment_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
-    const NEWER: &str = "SELECT * FROM permissions WHERE environment_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    const OLDER: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM permissions WHERE environment_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+    );
+    const NEWER: &str =
+        concat!("SELECT ", columns!(), " FROM permissions WHERE environment_id = $1 AND id > $2 ORDER BY id LIMIT $3");
     let walk = request.walk();
     let sql = if walk.towards_older { OLDER } else { NEWER };
     let rows = on_db!(conn, c => sqlx::query_as(sql)
@@ -86,10 +97,13 @@ pub async fn update(
     description: Option<Option<&str>>,
     now: Timestamp,
 ) -> Result<Option<Permission>> {
-    const SQL: &str = "UPDATE permissions
-        SET name = COALESCE($3, name), description = CASE WHEN $4 THEN $5 ELSE description END, updated_at = $6
-        WHERE environment_id = $1 AND slug = $2
-        RETURNING *";
+    const SQL: &str = concat!(
+        "UPDATE permissions
+         SET name = COALESCE($3, name), description = CASE WHEN $4 THEN $5 ELSE description END, updated_at = $6
+         WHERE environment_id = $1 AND slug = $2
+         RETURNING ",
+        columns!()
+    );
     on_db!(conn, c => sqlx::query_as(SQL)
         .bind(environment)
         .bind(slug)

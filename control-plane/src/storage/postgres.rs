@@ -10,14 +10,18 @@
 //! Without a pooler they are settings of each connection. A pooler refuses such settings and hands connections from client
 //! to client, so behind one they are set in each transaction, and every statement is in one.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{io, str::FromStr, sync::Arc, time::Duration};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
+use reqwest::Url;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 use super::{ACQUIRE_TIMEOUT, Failure, OpenOptions, Pools, dialect, health::Health};
 use crate::{clock::Stopwatch, config::Pooler};
@@ -35,18 +39,63 @@ const SESSION: [(&str, &str); 5] = [
 ];
 /// How long a connection that is to be used again may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// For how long the reason is good for which the server lets nobody in.
+const REFUSAL_VALID: Duration = Duration::from_secs(1);
 /// How often it is tried to reach a server that is not up yet.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 pub async fn open(url: &str, options: &OpenOptions, health: &Arc<Health>) -> anyhow::Result<Pools> {
     let connect = connect_options(url, options.pooler)?;
     first_connection(&connect, options).await?;
-    let urgent = (options.connections / 4).max(1);
     Ok(Pools::Postgres {
-        pool: pool(options.connections.saturating_sub(urgent).max(1), &connect, health),
-        urgent: pool(urgent, &connect, health),
+        pool: pool(normal_connections(options), &connect, health),
+        urgent: pool(urgent_connections(options), &connect, health),
         has_pooler: options.pooler == Pooler::Transaction,
+        refusal: Refusal { connect: Box::new(connect), last: Mutex::default() },
     })
+}
+
+/// Why Postgres lets nobody in. A pool goes on trying until its time is over, and then says only that.
+#[derive(Debug)]
+pub struct Refusal {
+    connect: Box<PgConnectOptions>,
+    /// It is locked while the server is asked, so that there is one at a time.
+    last: Mutex<Option<(Stopwatch, Option<Failure>)>>,
+}
+
+impl Refusal {
+    /// Asks the server, unless it was asked a moment ago. `None` if it lets us in.
+    pub async fn ask(&self) -> Option<Failure> {
+        let mut last = self.last.lock().await;
+        if let Some((at, failure)) = *last
+            && at.elapsed() < REFUSAL_VALID
+        {
+            return failure;
+        }
+        let connected = timeout(PING_TIMEOUT, PgConnection::connect_with(&self.connect)).await;
+        let failure = match connected.unwrap_or(Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))) {
+            Ok(connection) => {
+                // Nobody waits for its end.
+                drop(connection);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "Postgres accepts no connection");
+                Some(Failure::of(&error).unwrap_or(Failure::Unavailable))
+            }
+        };
+        *last = Some((Stopwatch::start(), failure));
+        failure
+    }
+}
+
+/// How many connections there are for everything that is not urgent.
+pub fn normal_connections(options: &OpenOptions) -> u32 {
+    options.connections.saturating_sub(urgent_connections(options)).max(1)
+}
+
+fn urgent_connections(options: &OpenOptions) -> u32 {
+    (options.connections / 4).max(1)
 }
 
 /// The beginning of a transaction, with its limits if the connection does not have them.
@@ -60,11 +109,30 @@ fn connect_options(url: &str, pooler: Pooler) -> anyhow::Result<PgConnectOptions
     refuse_unknown_parameters(url)?;
     // sqlx quotes what it cannot parse, and that may be the password.
     let Ok(options) = PgConnectOptions::from_str(url) else { bail!("the URL cannot be parsed") };
-    let options = options.application_name("latchkey").disable_statement_logging();
+    let mut options = options.application_name("latchkey").disable_statement_logging();
+    // sqlx looks up the name `[::1]` otherwise.
+    if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address = address.to_owned();
+        options = options.host(&address);
+    }
+    if let Some(file) = root_certificate(url) {
+        std::fs::metadata(&file)
+            .with_context(|| format!("cannot read {file}, which the URL names as `sslrootcert`"))?;
+        // As libpq does: who names an authority wants it to be checked.
+        if matches!(options.get_ssl_mode(), PgSslMode::Require) {
+            options = options.ssl_mode(PgSslMode::VerifyCa);
+        }
+    }
     Ok(match pooler {
         Pooler::None => options.options(LIMITS).options(SESSION),
         Pooler::Transaction => options.extra_float_digits(None),
     })
+}
+
+fn root_certificate(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let is_root = |name: &str| ["sslrootcert", "ssl-root-cert", "ssl-ca"].contains(&name);
+    url.query_pairs().find(|(name, _)| is_root(name)).map(|(_, file)| file.into_owned())
 }
 
 /// sqlx ignores parameters that it does not know, and logs them with their values.
@@ -90,14 +158,17 @@ fn refuse_unknown_parameters(url: &str) -> anyhow::Result<()> {
         "statement-cache-capacity",
     ];
     let Some((_, query)) = url.split_once('?') else { return Ok(()) };
-    for parameter in query.split('&') {
-        let name = parameter.split('=').next().unwrap_or_default();
-        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        ensure!(is_plain || name.starts_with("options["), "the URL has a parameter whose name cannot be read");
-        ensure!(
-            KNOWN.contains(&name) || name.starts_with("options["),
-            "the URL has the parameter `{name}`, which Latchkey does not know; remove it"
-        );
+    ensure!(
+        !query.contains('@'),
+        "the URL has an `@` after a `?`: write a `?` in the password as `%3F`, and an `@` in a parameter as `%40`"
+    );
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        // Without a value, it may be anything.
+        let name = parameter.split_once('=').map_or("", |(name, _)| name);
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(&byte));
+        let is_known = KNOWN.contains(&name) || name.starts_with("options[");
+        ensure!(is_known || (is_plain && !name.is_empty()), "the URL has a parameter that Latchkey does not know");
+        ensure!(is_known, "the URL has the parameter `{name}`, which Latchkey does not know; remove it");
     }
     Ok(())
 }
@@ -135,6 +206,7 @@ async fn first_connection(connect: &PgConnectOptions, options: &OpenOptions) -> 
             Err(_) => anyhow::Error::new(sqlx::Error::PoolTimedOut).context("it did not answer in time"),
         };
         let may_pass = error.downcast_ref::<sqlx::Error>().is_some_and(is_not_up_yet);
+        let error = explain(error, options.pooler);
         if !may_pass || waiting.elapsed() >= options.wait {
             return Err(error);
         }
@@ -156,7 +228,7 @@ fn is_not_up_yet(error: &sqlx::Error) -> bool {
 }
 
 async fn check(connect: &PgConnectOptions, pooler: Pooler) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect_with(connect).await.map_err(|error| explain(error, pooler))?;
+    let mut connection = PgConnection::connect_with(connect).await?;
     let encoding: String = sqlx::raw_sql("SELECT current_setting('server_encoding')")
         .fetch_one(&mut connection)
         .await
@@ -166,6 +238,14 @@ async fn check(connect: &PgConnectOptions, pooler: Pooler) -> anyhow::Result<()>
         "the encoding of the database is {encoding}, and Latchkey needs UTF8; create one with \
          `CREATE DATABASE latchkey ENCODING 'UTF8' TEMPLATE template0`"
     );
+    // A pooler can be told to accept these settings and drop them.
+    let (limit, expected) = ("SELECT current_setting('statement_timeout')", LIMITS[0].1);
+    let limit: String =
+        sqlx::raw_sql(limit).fetch_one(&mut connection).await.and_then(|row| sqlx::Row::try_get(&row, 0))?;
+    ensure!(
+        pooler == Pooler::Transaction || limit == expected,
+        "a pooler in front of Postgres drops the limits of statements; set `database_pooler` to \"transaction\""
+    );
     Ok(connection.close().await?)
 }
 
@@ -174,13 +254,14 @@ fn is_refused_by_pooler(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.message().contains("startup parameter"))
 }
 
-fn explain(error: sqlx::Error, pooler: Pooler) -> anyhow::Error {
-    let is_refusal = is_refused_by_pooler(&error);
-    let error = anyhow::Error::new(error);
-    match pooler {
-        Pooler::None if is_refusal => {
-            error.context("a pooler is in front of Postgres; set `database_pooler` to \"transaction\"")
-        }
-        _ => error,
+/// The error without what sqlx adds to that of the database: the same again, and a line in the source of Postgres.
+fn explain(error: anyhow::Error, pooler: Pooler) -> anyhow::Error {
+    let Some(error) = error.downcast_ref::<sqlx::Error>().filter(|error| error.as_database_error().is_some()) else {
+        return error;
+    };
+    let message = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    if pooler == Pooler::None && is_refused_by_pooler(error) {
+        return anyhow!("a pooler is in front of Postgres; set `database_pooler` to \"transaction\" ({message})");
     }
+    anyhow!(message)
 }

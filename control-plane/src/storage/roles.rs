@@ -36,6 +36,13 @@ pub struct Role {
     pub updated_at: Timestamp,
 }
 
+macro_rules! columns {
+    () => {
+        "id, environment_id, organization_id, slug, name, description, resource_type_slug, permissions, generation,
+         created_at, updated_at"
+    };
+}
+
 impl Role {
     /// It, as records have it.
     #[must_use]
@@ -88,10 +95,14 @@ impl<'a> Of<'a> {
 
 macro_rules! of_slug {
     (environment) => {
-        "SELECT * FROM roles WHERE environment_id = $1 AND slug = $2 AND organization_id IS NULL"
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM roles WHERE environment_id = $1 AND slug = $2 AND organization_id IS NULL"
+        )
     };
     (organization) => {
-        "SELECT * FROM roles WHERE environment_id = $1 AND slug = $2 AND organization_id = $3"
+        concat!("SELECT ", columns!(), " FROM roles WHERE environment_id = $1 AND slug = $2 AND organization_id = $3")
     };
 }
 macro_rules! of_environment {
@@ -159,19 +170,20 @@ pub async fn hold_for_member(
 
 /// The role with this id, which stays as it is until the transaction ends.
 pub async fn hold(conn: Conn<'_>, id: &RoleId) -> Result<Option<Role>> {
-    let sql = sql!(conn, "SELECT * FROM roles WHERE id = $1" (for share));
+    let sql = sql!(conn, "SELECT " (text columns) " FROM roles WHERE id = $1" (for share));
     on_db!(conn, c => sqlx::query_as(sql).bind(id).fetch_optional(c).await)
 }
 
 /// The roles of an environment, oldest first. Their number is bounded.
 pub async fn list_of_environment(conn: Conn<'_>, environment: &EnvironmentId) -> Result<Vec<Role>> {
-    const SQL: &str = "SELECT * FROM roles WHERE environment_id = $1 AND organization_id IS NULL ORDER BY id";
+    const SQL: &str =
+        concat!("SELECT ", columns!(), " FROM roles WHERE environment_id = $1 AND organization_id IS NULL ORDER BY id");
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).fetch_all(c).await)
 }
 
 /// The roles of an organization's own, oldest first. Their number is bounded.
 pub async fn list_of_organization(conn: Conn<'_>, organization: &OrganizationId) -> Result<Vec<Role>> {
-    const SQL: &str = "SELECT * FROM roles WHERE organization_id = $1 ORDER BY id";
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM roles WHERE organization_id = $1 ORDER BY id");
     on_db!(conn, c => sqlx::query_as(SQL).bind(organization).fetch_all(c).await)
 }
 
@@ -183,10 +195,13 @@ pub async fn describe(
     description: Option<Option<&str>>,
     now: Timestamp,
 ) -> Result<Role> {
-    const SQL: &str = "UPDATE roles
-        SET name = COALESCE($2, name), description = CASE WHEN $3 THEN $4 ELSE description END, updated_at = $5
-        WHERE id = $1
-        RETURNING *";
+    const SQL: &str = concat!(
+        "UPDATE roles
+         SET name = COALESCE($2, name), description = CASE WHEN $3 THEN $4 ELSE description END, updated_at = $5
+         WHERE id = $1
+         RETURNING ",
+        columns!()
+    );
     on_db!(conn, c => sqlx::query_as(SQL)
         .bind(id)
         .bind(name)
@@ -198,10 +213,13 @@ pub async fn describe(
 
 /// Sets what a role allows.
 pub async fn set_permissions(conn: Conn<'_>, id: &RoleId, permissions: &[String], now: Timestamp) -> Result<Role> {
-    const SQL: &str = "UPDATE roles
-        SET permissions = $2, updated_at = $3, generation = CASE WHEN generation >= $3 THEN generation + 1 ELSE $3 END
-        WHERE id = $1
-        RETURNING *";
+    const SQL: &str = concat!(
+        "UPDATE roles
+         SET permissions = $2, updated_at = $3, generation = CASE WHEN generation >= $3 THEN generation + 1 ELSE $3 END
+         WHERE id = $1
+         RETURNING ",
+        columns!()
+    );
     on_db!(conn, c => sqlx::query_as(SQL).bind(id).bind(JsonText(permissions)).bind(now).fetch_one(c).await)
 }
 

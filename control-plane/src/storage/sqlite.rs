@@ -1,6 +1,13 @@
 //! Opens a SQLite database: a file with one connection that writes, because SQLite has one writer at a time, and several that read.
 
-use std::{future::Future, path::Path, str::FromStr, time::Duration};
+use std::{
+    future::Future,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use sqlx::{
     ConnectOptions, SqlitePool,
@@ -10,7 +17,7 @@ use sqlx::{
 use super::{ACQUIRE_TIMEOUT, Pools, Result, dialect};
 
 /// How many connections read.
-const READERS: u32 = 4;
+pub const READERS: u32 = 4;
 /// How many more read for the publisher.
 const URGENT_READERS: u32 = 1;
 /// How long SQLite waits for another process that has locked the file.
@@ -26,11 +33,54 @@ pub async fn open(url: &str) -> anyhow::Result<Pools> {
         .disable_statement_logging();
     create_folder(options.get_filename())?;
     let pool = |size| SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).max_connections(size);
+    let path = options.get_filename().to_owned();
     let writer = first_connection(|| pool(1).connect_with(options.clone())).await?;
     let options = options.read_only(true);
     let readers = pool(READERS).connect_with(options.clone()).await?;
     let urgent_readers = pool(URGENT_READERS).connect_with(options).await?;
-    Ok(Pools::Sqlite { readers, urgent_readers, writer })
+    Ok(Pools::Sqlite { readers, urgent_readers, writer, file: OpenedFile::at(path) })
+}
+
+/// Which file was opened. SQLite goes on with it when it is deleted or replaced, and what is written then is lost.
+#[derive(Debug)]
+pub struct OpenedFile {
+    path: PathBuf,
+    /// Device and inode. `None` of a database in memory.
+    identity: Option<(u64, u64)>,
+}
+
+impl OpenedFile {
+    fn at(path: PathBuf) -> Self {
+        let identity = identity(&path);
+        Self { path, identity }
+    }
+
+    /// Fails if the file is not where it was.
+    pub fn check(&self) -> Result<()> {
+        let found = identity(&self.path);
+        let message = match found {
+            _ if self.identity.is_none() || found == self.identity => return Ok(()),
+            None => "the file of the database was deleted; put it back, or stop `latchkey serve` and restore a backup",
+            Some(_) => {
+                "the file of the database was replaced; put it back, or restart `latchkey serve` to use the one that is there"
+            }
+        };
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, message)))
+    }
+
+    /// Its number in the file system. `None` of a database in memory.
+    pub fn inode(&self) -> Option<i64> {
+        self.identity.map(|(_, inode)| inode.cast_signed())
+    }
+
+    /// When the main file was changed last.
+    pub fn changed_at(&self) -> io::Result<SystemTime> {
+        std::fs::metadata(&self.path)?.modified()
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Connects to a file that another process may be switching to WAL at this moment. That is the one lock for which SQLite
@@ -51,5 +101,25 @@ fn create_folder(file: &Path) -> std::io::Result<()> {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::storage::{Failure, testing};
+
+    #[tokio::test]
+    async fn file_that_was_deleted_or_replaced_takes_no_writes_until_it_is_back() {
+        let (db, folder) = testing::sqlite().await;
+        let [file, elsewhere] = ["test.db", "elsewhere.db"].map(|name| folder.path().join(name));
+        std::fs::rename(&file, &elsewhere).unwrap();
+        for _ in 0..2 {
+            let error = db.write().await.unwrap_err();
+            assert_eq!(Failure::of(&error), Some(Failure::Unavailable));
+            assert_eq!(db.check_writes().await, Err(Failure::Unavailable));
+            std::fs::write(&file, "another file").unwrap();
+        }
+        std::fs::rename(&elsewhere, &file).unwrap();
+        db.write().await.unwrap().commit().await.unwrap();
     }
 }

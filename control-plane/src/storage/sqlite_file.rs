@@ -6,11 +6,15 @@
 //! | `latchkey.db.lock` | locked by the process that serves the database; the kernel releases it when the process ends |
 //! | `latchkey.db.new` | a database that is being created; it is renamed once it is complete |
 
+mod copies;
+
+pub use copies::keep_marked;
+
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf, absolute},
     str::FromStr,
 };
@@ -19,7 +23,7 @@ use anyhow::{Context, bail, ensure};
 use reqwest::Url;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::Db;
+use super::{Db, Failure};
 
 /// The file of a SQLite database, which need not exist.
 #[derive(Debug)]
@@ -78,18 +82,30 @@ impl SqliteFile {
         let shown = self.path.display();
         let metadata = fs::metadata(&self.path).with_context(|| format!("cannot read the database {shown}"))?;
         ensure!(metadata.is_file(), "{shown} is not a file");
-        let tables = async {
+        let has_wal = fs::metadata(with_suffix(&self.path, "-wal")).is_ok_and(|wal| wal.len() > 0);
+        let looked = async {
             let mut connection = self.connect().await?;
             let tables: i64 = sqlx::query_scalar(SQL).fetch_one(&mut connection).await?;
+            let is_whole =
+                tables != 2 || has_wal || copies::is_whole(&mut connection, metadata.ino().cast_signed()).await?;
             connection.close().await?;
-            Ok::<_, sqlx::Error>(tables)
+            Ok::<_, sqlx::Error>((tables, is_whole))
         };
-        let why = match tables.await {
-            Ok(2) => return Ok(()),
+        let why = match looked.await {
+            Ok((2, true)) => return Ok(()),
+            Ok((2, false)) => bail!(
+                "{shown} was copied from a running database without its -wal file, so the newest changes are missing, and \
+                 revoked keys would work again. Restore a copy that `latchkey backup` made instead, or stop the other \
+                 `latchkey serve` and copy the file then. If there is nothing better, accept the loss with \
+                 `sqlite3 '{shown}' 'DELETE FROM wal_mark'`"
+            ),
             Ok(_) if metadata.len() == 0 => "it is empty",
             Ok(_) => "it has none of Latchkey's tables",
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(SQLITE_NOTADB) => {
                 "it is not a SQLite database"
+            }
+            Err(error) if Failure::of(&error) == Some(Failure::Full) => {
+                bail!("no space is left on the disk of the database {shown}; free some, and start again")
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read the database {shown}")),
         };
@@ -109,8 +125,10 @@ impl SqliteFile {
         make_folder(&self.path)?;
         // The folder may have been made just now, so only now its real path is known.
         let file = with_suffix(&real_path(&self.path)?, ".lock");
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file);
-        let open = open.with_context(|| format!("cannot open the lock file {}", file.display()))?;
+        // It may belong to root, who ran `migrate`. To lock a file, it is enough to read it.
+        let open = File::open(&file)
+            .or_else(|_| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file))
+            .with_context(|| format!("cannot open the lock file {}", file.display()))?;
         match open.try_lock() {
             Ok(()) => Ok(ServeLock { _file: open }),
             Err(TryLockError::WouldBlock) => bail!(
@@ -162,7 +180,9 @@ impl SqliteFile {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 bail!("{shown} exists; a backup never overwrites a file, so choose another name")
             }
-            reserved => drop(reserved.with_context(|| format!("cannot create {shown}"))?),
+            reserved => drop(
+                reserved.with_context(|| format!("cannot create {shown}; its folder must exist and be writable"))?,
+            ),
         }
         let partial = with_suffix(&to, ".partial");
         let copied = self.copy_to(&partial).await.and_then(|size| {
@@ -186,8 +206,9 @@ impl SqliteFile {
         sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await?;
         connection.close().await?;
 
-        let options = SqliteConnectOptions::new().filename(partial).read_only(true).immutable(true);
-        let mut connection = options.disable_statement_logging().connect().await?;
+        let options = SqliteConnectOptions::new().filename(partial).disable_statement_logging();
+        let mut connection = options.connect().await?;
+        copies::unmark(&mut connection).await?;
         let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
         connection.close().await?;
         ensure!(verdict == "ok", "SQLite's check of the copy says: {verdict}");
@@ -221,7 +242,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 fn make_folder(file: &Path) -> anyhow::Result<()> {
     let folder = file.parent().unwrap_or(file);
-    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create the folder {}; check database_url", folder.display()))
 }
 
 fn remove_if_exists(file: &Path) -> io::Result<()> {

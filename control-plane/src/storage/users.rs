@@ -40,6 +40,14 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
+/// Those of the table as `u`: memberships, which a list joins, have some of the same names.
+macro_rules! columns {
+    () => {
+        "u.id, u.environment_id, u.external_id, u.email, u.email_verified, u.first_name, u.last_name, u.name, u.locale,
+         u.metadata, u.created_at, u.updated_at"
+    };
+}
+
 impl User {
     /// What no other user of the environment has: the address in lower case, if there is one.
     fn email_key(&self) -> Option<String> {
@@ -77,13 +85,14 @@ pub async fn insert(conn: Conn<'_>, user: &User) -> Result<bool> {
 
 /// The user with this id.
 pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &UserId) -> Result<Option<User>> {
-    const SQL: &str = "SELECT * FROM users WHERE environment_id = $1 AND id = $2";
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM users u WHERE u.environment_id = $1 AND u.id = $2");
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
 }
 
 /// The user with this id, locked until the transaction ends, because it is going to be changed.
 pub async fn lock(conn: Conn<'_>, environment: &EnvironmentId, id: &UserId) -> Result<Option<User>> {
-    let sql = sql!(conn, "SELECT * FROM users WHERE environment_id = $1 AND id = $2" (for update));
+    let sql = sql!(conn, "SELECT " (text columns) " FROM users u
+        WHERE u.environment_id = $1 AND u.id = $2" (for update));
     on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
 }
 
@@ -97,13 +106,15 @@ pub async fn hold(conn: Conn<'_>, environment: &EnvironmentId, id: &UserId) -> R
 
 /// The user that the product calls so.
 pub async fn by_external_id(conn: Conn<'_>, environment: &EnvironmentId, external_id: &str) -> Result<Option<User>> {
-    const SQL: &str = "SELECT * FROM users WHERE environment_id = $1 AND external_id = $2";
+    const SQL: &str =
+        concat!("SELECT ", columns!(), " FROM users u WHERE u.environment_id = $1 AND u.external_id = $2");
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(external_id).fetch_optional(c).await)
 }
 
 /// The users with these ids.
 pub async fn of_ids(conn: Conn<'_>, environment: &EnvironmentId, ids: &[&str]) -> Result<Vec<User>> {
-    let sql = sql!(conn, "SELECT * FROM users WHERE environment_id = $1 AND id IN (" (texts of "$2") ")");
+    let sql = sql!(conn, "SELECT " (text columns) " FROM users u
+        WHERE u.environment_id = $1 AND u.id IN (" (texts of "$2") ")");
     on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(JsonText(ids)).fetch_all(c).await)
 }
 
@@ -118,7 +129,7 @@ pub struct Filter {
 
 macro_rules! list {
     ($from:literal, $order:literal) => {
-        concat!("SELECT u.* FROM ", $from, " AND u.environment_id = $1 AND ", $order, " LIMIT $3")
+        concat!("SELECT ", columns!(), " FROM ", $from, " AND u.environment_id = $1 AND ", $order, " LIMIT $3")
     };
 }
 

@@ -7,14 +7,19 @@
 //! ```
 //!
 //! A write keeps its place in its lane until it has ended, so at most one of a lane waits in front of the writer or has it.
-//! Therefore the publisher waits behind at most one other write and one revocation, and a revocation behind at most one other write,
-//! however many are queued. On Postgres the lanes bound how many connections their writes take, and the urgent ones have connections of their own.
+//! Therefore the publisher waits behind at most one other write and one revocation, and a revocation behind at most one other
+//! write and the revocations before it, however many other writes are queued. In a lane, callers take turns
+//! ([`super::fair_turns`]): a caller waits behind one write of each other caller. On Postgres the lanes bound how many
+//! connections their writes take, and the urgent ones have connections of their own.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Result;
+use super::{
+    Result,
+    fair_turns::{FairTurn, FairTurns},
+};
 
 /// How urgent a write is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +35,24 @@ pub enum Priority {
 /// Who waits for a turn to write.
 #[derive(Debug)]
 pub struct WriteQueue {
-    normal: Arc<Semaphore>,
-    revocations: Arc<Semaphore>,
+    normal: FairTurns,
+    revocations: FairTurns,
     writer: Arc<Semaphore>,
     timeout: Duration,
 }
 
-/// A turn to write. The next one begins when it is dropped.
+/// A turn to use a connection. The next one begins when it is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    _writer: OwnedSemaphorePermit,
-    _lane: Option<OwnedSemaphorePermit>,
+    _writer: Option<OwnedSemaphorePermit>,
+    _lane: Option<FairTurn>,
+}
+
+impl Turn {
+    /// A turn that is not to write.
+    pub const fn to_read(turn: FairTurn) -> Self {
+        Self { _writer: None, _lane: Some(turn) }
+    }
 }
 
 impl WriteQueue {
@@ -55,8 +67,8 @@ impl WriteQueue {
     }
 
     fn new(normal: usize, revocations: usize, writer: usize, timeout: Duration) -> Self {
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { normal: semaphore(normal), revocations: semaphore(revocations), writer: semaphore(writer), timeout }
+        let writer = Arc::new(Semaphore::new(writer));
+        Self { normal: FairTurns::new(normal), revocations: FairTurns::new(revocations), writer, timeout }
     }
 
     /// Waits for a turn.
@@ -68,18 +80,15 @@ impl WriteQueue {
         };
         let wait = async {
             let lane = match lane {
-                Some(lane) => Some(permit(lane).await?),
+                Some(lane) => Some(lane.wait().await),
                 None => None,
             };
-            Ok(Turn { _writer: permit(&self.writer).await?, _lane: lane })
+            // It is never closed.
+            let writer = Arc::clone(&self.writer).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            Ok(Turn { _writer: Some(writer), _lane: lane })
         };
         tokio::time::timeout(self.timeout, wait).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
-}
-
-async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
-    // It is never closed.
-    Arc::clone(semaphore).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
 }
 
 #[cfg(test)]
@@ -89,6 +98,7 @@ mod tests {
     use futures::future::join_all;
 
     use super::*;
+    use crate::storage::as_caller;
 
     /// Every lane waits while one write runs; then each writes down when it had its turn.
     async fn order(queue: &[Priority]) -> Vec<Priority> {
@@ -120,6 +130,20 @@ mod tests {
         queue.push(Priority::Publisher);
         let position = order(&queue).await.iter().position(|priority| *priority == Priority::Publisher);
         assert_eq!(position, Some(1));
+    }
+
+    #[tokio::test]
+    async fn revocation_waits_behind_one_revocation_of_each_other_caller() {
+        let writes = WriteQueue::exclusive(Duration::from_secs(60));
+        let running = as_caller(1, writes.turn(Priority::Revocation)).await.unwrap();
+        let order = Mutex::default();
+        let revoke = async |caller| {
+            let _turn = as_caller(caller, writes.turn(Priority::Revocation)).await.unwrap();
+            Mutex::<Vec<u64>>::lock(&order).unwrap().push(caller);
+        };
+        let all = join_all([[1; 100].as_slice(), &[2]].concat().into_iter().map(revoke));
+        futures::future::join(all, async { drop(running) }).await;
+        assert_eq!(order.into_inner().unwrap()[0], 2);
     }
 
     #[tokio::test]

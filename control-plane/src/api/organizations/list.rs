@@ -1,8 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{Json, extract::State};
 use shared::id::{EnvironmentId, OrganizationId};
-use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::Organization;
@@ -15,7 +14,7 @@ use crate::{
     },
     app::App,
     storage::{
-        Failure, Page, PageRequest,
+        Page, PageRequest, as_caller, current_caller,
         organizations::{self, Filter, Organization as Row},
     },
 };
@@ -47,17 +46,16 @@ pub async fn list(
 }
 
 /// Searches are few at once, so that they leave connections for everybody else, and wait without one. A search whose client went
-/// away runs to its end in the database, so its permit lasts as long.
+/// away runs to its end in the database, so its turn lasts as long.
 async fn search(app: &App, environment: EnvironmentId, filter: Filter, page: PageRequest) -> Result<Page<Row>, Error> {
-    let permit = timeout(SEARCH_TIMEOUT, Arc::clone(&app.searches).acquire_owned()).await;
-    let (Ok(Ok(permit)), db) = (permit, app.db.clone()) else { return Err(Error::Unavailable(Failure::Overloaded)) };
+    let (turn, db) = (app.searches.turn(SEARCH_TIMEOUT).await?, app.db.clone());
     let search = async move {
         let page = organizations::list(db.read().await?.conn(), &environment, &filter, &page).await;
-        drop(permit);
+        drop(turn);
         page
     };
-    let page = tokio::spawn(search.in_current_span()).await.map_err(|error| Error::Internal(error.into()))?;
-    Ok(page?)
+    let search = as_caller(current_caller(), search).in_current_span();
+    Ok(tokio::spawn(search).await.map_err(|error| Error::Internal(error.into()))??)
 }
 
 fn filter(query: &Query) -> Result<Filter, Error> {
@@ -170,8 +168,8 @@ mod tests {
         async fn searches_wait_for_each_other_and_nobody_else_waits_for_them(db: Db) {
             let server = Server::new(db).await;
             let id = server.organization().await;
-            let held = server.app.searches.clone().acquire_many_owned(2).await.unwrap();
-            assert_eq!(server.app.searches.available_permits(), 0, "these are all");
+            let held = join(server.app.searches.wait(), server.app.searches.wait()).await;
+            assert_eq!(server.app.searches.free(), 0, "these are all");
             let is_held = AtomicBool::new(true);
             let search = async || {
                 let found = server.get("/organizations?search=acme").await;
@@ -186,7 +184,7 @@ mod tests {
                 drop(held);
             };
             join(join_all((0..20).map(|_| search())), others).await;
-            assert_eq!(server.app.searches.available_permits(), 2);
+            assert_eq!(server.app.searches.free(), 2);
         }
 
         async fn a_query_that_makes_no_sense_is_refused(db: Db) {

@@ -250,7 +250,7 @@ conformance! {
         flushed.unwrap();
         let versions = ask!(db, api_keys::after, "", 100).into_iter().map(|key| key.version);
         assert!(versions.clone().all(|version| version == Version(START.as_millis() + 7)), "4 + 3 changes each");
-        assert!(ask!(db, environments::any));
+        assert!(!ask!(db, environments::list).is_empty());
     }
 }
 

@@ -3,11 +3,19 @@
 //! The questions are those that the other tests ask, which run once more for that, and write them down; so one that is
 //! new is looked at without anybody thinking of it. That no question goes unasked is checked as well. SQLite plans
 //! without looking at the tables. Postgres looks, so it is shown tables with very many rows.
+//!
+//! And no question is answered with more columns because a table has more of them.
 
-use std::{collections::BTreeSet, env, fs, path::Path, process::Command, sync::Mutex};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::Path,
+    process::Command,
+    sync::{LazyLock, Mutex},
+};
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor, Row, postgres::PgConnection};
+use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, Statement, postgres::PgConnection};
 
 use crate::storage::{
     Db,
@@ -29,13 +37,14 @@ const ASKING: [&str; 7] = [
 ];
 
 /// Tables that stay short, whatever the server does.
-const SHORT: [(&str, &str); 6] = [
+const SHORT: [(&str, &str); 7] = [
     ("environments", "only an operator makes them"),
     ("edge_sync", "two rows for each namespace"),
     ("feed_position", "one row"),
     ("_sqlx_migrations", "one row for each migration"),
     ("schema_requirements", "one row for each migration at the most"),
     ("write_probe", "one row"),
+    ("wal_mark", "one row"),
 ];
 
 /// What a question does that takes longer for more rows, and why it may.
@@ -169,6 +178,9 @@ struct Finding {
     /// Which database says so, and the question.
     evidence: String,
 }
+
+/// What the other tests ask, which run once for all tests here.
+static QUESTIONS: LazyLock<BTreeSet<Question>> = LazyLock::new(questions);
 
 /// Lets the other tests run, and returns what they asked.
 fn questions() -> BTreeSet<Question> {
@@ -423,11 +435,10 @@ async fn ask_postgres(db: &Db, questions: &BTreeSet<Question>) -> Vec<Finding> {
 
 #[tokio::test]
 async fn no_question_takes_longer_for_longer_tables() {
-    let questions = questions();
-    let asked: BTreeSet<(String, u32)> = questions.iter().map(|question| question.place.of_file()).collect();
+    let asked: BTreeSet<(String, u32)> = QUESTIONS.iter().map(|question| question.place.of_file()).collect();
     let unasked: Vec<_> = places().difference(&asked).cloned().collect();
     assert!(unasked.is_empty(), "no test asks what stands here, so nobody knows how long it takes: {unasked:?}");
-    let (of_sqlite, of_postgres) = questions.into_iter().partition(|question| question.database == "SQLite");
+    let (of_sqlite, of_postgres) = QUESTIONS.iter().cloned().partition(|question| question.database == "SQLite");
     let mut findings = ask_sqlite(&of_sqlite).await;
     let more = Mutex::default();
     testing::on_postgres(async |db| *more.lock().unwrap() = ask_postgres(&db, &of_postgres).await).await;
@@ -445,5 +456,29 @@ async fn no_question_takes_longer_for_longer_tables() {
     for (function, _, why) in EXCEPTIONS {
         let is_needed = findings.iter().any(|finding| finding.function == function);
         assert!(is_needed, "{function} needs no exception any more: {why}");
+    }
+}
+
+/// Where a newer server has added a column to each table. `SELECT *` would answer with it.
+#[tokio::test]
+async fn every_question_names_its_columns() {
+    const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table'";
+    let (db, _folder) = testing::sqlite().await;
+    let mut connection = db.sqlite_writer().unwrap().acquire().await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(&mut *connection).await.unwrap();
+    for table in tables {
+        let add = format!("ALTER TABLE {table} ADD COLUMN of_newer_server BIGINT");
+        connection.execute(AssertSqlSafe(add)).await.unwrap();
+    }
+    // sqlx remembers the columns of what was asked before.
+    connection.clear_cached_statements().await.unwrap();
+    for Question { place, sql, .. } in QUESTIONS.iter().filter(|question| question.database == "SQLite") {
+        let prepared = connection.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await.unwrap();
+        assert!(
+            prepared.columns().iter().all(|column| column.name() != "of_newer_server"),
+            "{} must name its columns: otherwise the statements that older servers have prepared fail, or answer wrongly, \
+             as soon as a newer one adds a column\n{sql}",
+            place.function
+        );
     }
 }
