@@ -6,7 +6,7 @@ use std::{env, ffi::OsString, fmt::Display, net::SocketAddr, ops::RangeInclusive
 
 use anyhow::{Context, anyhow, bail, ensure};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use shared::seal::EdgeSecrets;
 
 /// Documents every setting, and gives each its default.
@@ -17,6 +17,7 @@ pub const DEFAULTS: &str = include_str!("../defaults.toml");
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "documented once, in defaults.toml")]
 pub struct Config {
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     pub database_url: SecretString,
     pub database_pooler: Pooler,
@@ -98,6 +99,21 @@ const USAGE_RETENTION_MAX_DAYS: u32 = 36_500;
 /// What the clock of limits can tell apart.
 const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
 
+/// The setting, which toml names at the end, and what is wrong with it.
+fn one_line(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    match text.trim().rsplit_once("\nin `") {
+        Some((message, setting)) => format!("{} {message}", setting.trim_end_matches('`')),
+        None => text.trim().replace('\n', " "),
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let error = "must be an IP address and a port, such as 127.0.0.1:8787 or [::1]:8787";
+    text.parse().map_err(|_| serde::de::Error::custom(error))
+}
+
 impl Config {
     /// Reads the settings. `config_file`, if given, is read instead of the one that `LATCHKEY_CONFIG` names;
     /// `database_url`, if given, wins over every other source.
@@ -111,9 +127,8 @@ impl Config {
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> anyhow::Result<Self> {
         let settings = sources::read(config_file, database_url, variables)?;
-        // The error spans several lines; the message alone does not name the setting.
         let config: Result<Self, _> = settings.values.try_into();
-        let mut config = config.map_err(|error| anyhow!("{}", error.to_string().trim().replace('\n', " ")))?;
+        let mut config = config.map_err(|error| anyhow!("{}", one_line(&error)))?;
         config.trimmed_secrets = settings.trimmed_secrets;
         config.check_ranges()?;
         config.check_text()?;

@@ -24,6 +24,7 @@ pub(super) async fn run(config: &Config, to: &Path) -> anyhow::Result<()> {
     print_line!("Backed up {from} to {} ({}).", to.display(), HumanBytes(size));
     print_line!("To restore it, stop `latchkey serve`, and then:");
     print_line!("  rm -f '{from}' '{from}-wal' '{from}-shm'");
-    print_line!("  cp -p '{}' '{from}'", to.display());
+    print_line!("  cp '{}' '{from}' && chmod 600 '{from}'", to.display());
+    print_line!("  chown --reference=\"$(dirname '{from}')\" '{from}'");
     Ok(())
 }

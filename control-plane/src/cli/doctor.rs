@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::{Config, EdgeConfig},
     edge::kv::{Kv, KvError},
-    storage::{self, Db, environments, management_keys, outbox},
+    storage::{self, Db, Schema, environments, management_keys, outbox},
 };
 
 /// A name that no key has. Asking for it shows whether KV answers.
@@ -45,13 +45,19 @@ async fn look(config: &Config, findings: &mut Findings) {
     }
     if let Some(edge) = &edge {
         kv(edge, findings).await;
-        if worker::look(edge, findings).await {
+        if worker::look(edge, database_id(db.as_ref()).await.as_deref(), findings).await {
             feed::ask(config, edge, db.as_ref(), findings).await;
         }
     }
     if let Some(db) = db {
         db.close().await;
     }
+}
+
+/// As the control plane names its database. What is wrong with a database is said elsewhere.
+async fn database_id(db: Option<&Db>) -> Option<String> {
+    let mut reader = db?.read().await.ok()?;
+    environments::database_id(reader.conn()).await.ok()?
 }
 
 fn edge(config: &Config, findings: &mut Findings) -> Option<EdgeConfig> {
@@ -78,19 +84,26 @@ async fn database(config: &Config, findings: &mut Findings) -> Option<Db> {
     let db = match databases::open_existing(config).await {
         Ok(db) => db,
         Err(error) => {
-            let advice = "correct LATCHKEY_DATABASE_URL, or start the database";
+            let advice = "correct what the message names, LATCHKEY_DATABASE_URL or the database itself, and ask again";
             findings.add(Finding::error("database_unavailable", format!("{error:#} ({name})"), advice));
             return None;
         }
     };
-    match db.is_migrated().await {
-        Ok(true) => {
+    match db.schema().await {
+        Ok(Schema::Current) => {
             findings
                 .add(Finding::ok("database_up_to_date", format!("the database answers and is up to date ({name})")));
+            findings.extend(db.try_to_write().await.err().map(|error| not_writable(&error)));
             Some(db)
         }
-        Ok(false) => {
-            let advice = "run `latchkey migrate`; `latchkey serve` does so by itself";
+        Ok(Schema::TooNew { needs_version }) => {
+            let message = format!("a newer version of Latchkey has changed the database ({name})");
+            let advice = format!("install version {needs_version} or newer");
+            findings.add(Finding::error("database_too_new", message, advice));
+            None
+        }
+        Ok(Schema::Absent | Schema::Outdated) => {
+            let advice = "run `latchkey migrate` with the rights to create tables, or start `latchkey serve` with them";
             let message = format!("the database is not up to date ({name})");
             findings.add(Finding::error("database_not_migrated", message, advice));
             None
@@ -101,6 +114,11 @@ async fn database(config: &Config, findings: &mut Findings) -> Option<Db> {
             None
         }
     }
+}
+
+fn not_writable(error: &sqlx::Error) -> Finding {
+    let advice = "see that the role may change the tables, that the server is no replica, and that the disk has room";
+    Finding::error("database_not_writable", format!("the database takes no changes: {error}"), advice)
 }
 
 async fn contents(db: &Db, has_edge: bool, findings: &mut Findings) -> storage::Result<()> {

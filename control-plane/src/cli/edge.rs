@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::feed::{ENTRIES_MAX, State, wire::Report};
@@ -46,7 +46,6 @@ pub(super) enum Command {
 
 pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
     let edge = config.edge()?.context(NO_EDGE)?;
-    db.migrate().await?;
     match command {
         Command::Verify => verify(edge, db).await,
         Command::Sync { restart, prune } => sync(&mut feeder(config, db)?, edge, db, restart, prune).await,
@@ -111,17 +110,19 @@ async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, pru
     let rebuilt = sync::run(db, &clock, feeder, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
     progress.finish();
     print_line!("Queued {} keys and wrote {} records.", rebuilt.queued, rebuilt.written);
-    if rebuilt.written < rebuilt.queued {
-        print_line!("`latchkey serve`, which runs beside it, wrote others of them.");
-    }
-    if rebuilt.waiting > 0 {
-        print_line!("{} records still wait to be written; `latchkey serve` does so.", rebuilt.waiting);
+    if rebuilt.written + rebuilt.waiting < rebuilt.queued {
+        print_line!("`latchkey serve`, which runs beside it, wrote the others.");
     }
     seal_feed_anew(feeder, db, &clock).await?;
     if prune {
         let removed = sync::prune(db, flusher.kv()).await?;
         print_line!("Removed {removed} records that the database does not know.");
     }
+    ensure!(
+        rebuilt.waiting == 0,
+        "{} records still wait to be written, because KV does not take them; `latchkey serve` goes on trying. Run it again",
+        rebuilt.waiting
+    );
     Ok(())
 }
 

@@ -58,7 +58,6 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::Result<()> {
-    db.migrate().await?;
     match command {
         Command::Create { environment, name, scopes, output, json } => {
             create(db, &environment, &name, &scopes, output.as_deref(), json).await
@@ -139,10 +138,10 @@ async fn revoke(app: App, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> any
     drop(stop);
     pump.await?;
     acknowledged.context(
-        "the edge may still accept it: `latchkey serve` goes on telling the change feed; run this again to see whether it \
-         has been told, and `latchkey doctor` to see why not",
+        "it is revoked in the database, but the change feed has not confirmed it, so the edge may still accept it. \
+         `latchkey serve` goes on trying. Run this again to check; `latchkey doctor` shows why",
     )?;
-    print_line!("The edge has been told.");
+    print_line!("The revocation is effective at the edge.");
     Ok(())
 }
 
@@ -156,7 +155,7 @@ async fn commit_revocation(app: &App, id: &ManagementKeyId) -> anyhow::Result<Co
     let pending = management_keys::unacknowledged_revocation(transaction.conn(), id).await?;
     drop(transaction);
     let Some(version) = pending.filter(|_| app.edge.is_some()) else {
-        bail!("there is no management key {id} that is not revoked already");
+        bail!("the management key {id} does not exist, or is revoked already");
     };
     let priority = Priority::Revocation;
     Ok(Committed { subject: Subject::Key(Kind::ManagementKey, id.to_string()), version, priority })
@@ -184,7 +183,7 @@ mod tests {
             revoke_it().await.unwrap();
             assert!(world.feed.entries().iter().any(|entry| entry.mark == Mark::Revoked));
             let error = revoke_it().await.unwrap_err();
-            assert!(error.contains("not revoked already"), "{error}");
+            assert!(error.contains("is revoked already"), "{error}");
         }
 
         async fn without_an_edge_there_is_nobody_to_be_told(db: Db) {

@@ -82,6 +82,11 @@ impl Variable {
     }
 }
 
+/// Without white space at its ends, to which the mark belongs with which some editors begin a file.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
 fn is_blank(value: &OsStr) -> bool {
     value.to_str().is_some_and(|value| value.trim().is_empty())
 }
@@ -148,15 +153,15 @@ impl Merger<'_> {
         let value = match (default, value) {
             (Value::Integer(_), Value::Integer(number)) => Value::Integer(number),
             (Value::Integer(_), Value::String(text)) => {
-                let number = text.trim().parse().ok();
+                let number = trimmed(&text).parse().ok();
                 Value::Integer(number.with_context(|| format!("{source} must be a whole number"))?)
             }
             (Value::Integer(_), _) => bail!("{source} must be a whole number"),
             (_, Value::String(text)) => {
-                if text.trim() != text && SECRETS.contains(&setting.as_str()) {
+                if trimmed(&text) != text && SECRETS.contains(&setting.as_str()) {
                     self.trimmed_secrets.push(source.clone());
                 }
-                Value::String(text.trim().to_owned())
+                Value::String(trimmed(&text).to_owned())
             }
             _ => bail!("{source} must be text in quotes"),
         };
@@ -182,8 +187,8 @@ impl Merger<'_> {
             }
             let text = read_text(Path::new(&file), SECRET_FILE_LIMIT)
                 .with_context(|| format!("cannot read {file}, the file that {source} names"))?;
-            ensure!(!text.trim().is_empty(), "{file}, the file that {source} names, is empty");
-            self.values.insert(setting, (Value::String(text.trim().to_owned()), source));
+            ensure!(!trimmed(&text).is_empty(), "{file}, the file that {source} names, is empty");
+            self.values.insert(setting, (Value::String(trimmed(&text).to_owned()), source));
         }
         Ok(())
     }

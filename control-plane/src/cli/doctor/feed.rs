@@ -140,7 +140,7 @@ fn judge(seen: &Seen) -> Vec<Finding> {
 fn state(seen: &Seen) -> Finding {
     let entries = seen.report.entries;
     match seen.report.status.state {
-        State::Open => Finding::ok("feed_open", format!("the change feed is open and has {entries} entries")),
+        State::Open => Finding::ok("feed_open", format!("the change feed is open; entries: {entries}")),
         State::Closed => Finding::error(
             "feed_closed",
             "the change feed is closed, so the edge accepts no key: it is new or has lost something, and must first be \
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn an_open_feed_is_well() {
-        assert_eq!(judge(&seen(State::Open)), [Finding::ok("feed_open", "the change feed is open and has 10 entries")]);
+        assert_eq!(judge(&seen(State::Open)), [Finding::ok("feed_open", "the change feed is open; entries: 10")]);
         let never_noted = Seen { noted: None, ..seen(State::Open) };
         assert_eq!(wrong(&judge(&never_noted)), [""; 0]);
     }

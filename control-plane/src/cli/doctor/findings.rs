@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::bail;
 use serde::Serialize;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     /// As it should be.
@@ -83,8 +83,8 @@ impl Findings {
         }
         match self.all.iter().filter(|finding| finding.level == Level::Error).count() {
             0 => Ok(()),
-            1 => bail!("one thing is wrong"),
-            errors => bail!("{errors} things are wrong"),
+            1 => bail!("1 problem found"),
+            errors => bail!("{errors} problems found"),
         }
     }
 }

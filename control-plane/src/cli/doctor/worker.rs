@@ -5,8 +5,12 @@ use std::time::Duration;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 
-use super::findings::{Finding, Findings};
-use crate::{api, config::EdgeConfig, edge::kv::http_client};
+use super::findings::{Finding, Findings, Level};
+use crate::{
+    api::{self, operations},
+    config::EdgeConfig,
+    edge::kv::http_client,
+};
 
 /// How long the Worker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,7 +23,7 @@ const MILLIS_A_DAY: i64 = 24 * 60 * 60 * 1000;
 const DEPLOY: &str = "set CONTROL_PLANE_URL of the Worker to the public address of this control plane, and deploy it";
 
 /// Whether the Worker can be asked further.
-pub(super) async fn look(edge: &EdgeConfig, findings: &mut Findings) -> bool {
+pub(super) async fn look(edge: &EdgeConfig, database_id: Option<&str>, findings: &mut Findings) -> bool {
     let worker = match Worker::new(edge) {
         Ok(worker) => worker,
         Err(error) => {
@@ -30,7 +34,10 @@ pub(super) async fn look(edge: &EdgeConfig, findings: &mut Findings) -> bool {
     let (finding, lease_ms) = worker.status().await;
     findings.add(finding);
     // Whether it passes requests on does not depend on whether it can validate keys.
-    findings.add(worker.control_plane().await);
+    findings.extend(match (worker.control_plane().await, database_id) {
+        (Some(finding), Some(id)) if finding.level < Level::Error => Some(worker.database(id).await.unwrap_or(finding)),
+        (finding, _) => finding,
+    });
     findings.extend(worker.metrics().await);
     findings.extend(lease_ms.map(allowance));
     lease_ms.is_some()
@@ -94,18 +101,21 @@ impl<'a> Worker<'a> {
     }
 
     /// Whether the Worker passes requests on to a control plane, and to one of this version. Its description is asked for,
-    /// which needs no management key.
-    async fn control_plane(&self) -> Finding {
-        match self.send(Method::GET, "/openapi.json", "").await {
-            Ok(response) => {
-                let status = response.status();
-                passed_on(status, &response.json::<Value>().await.unwrap_or_default())
-            }
-            Err(error) => {
-                let message = format!("the Worker passes no request on: {}", error.without_url());
-                Finding::error("control_plane_unreachable", message, DEPLOY)
-            }
-        }
+    /// which needs no management key. Of a Worker that does not answer, enough has been said.
+    async fn control_plane(&self) -> Option<Finding> {
+        let response = self.send(Method::GET, "/openapi.json", "").await.ok()?;
+        let status = response.status();
+        Some(passed_on(status, &response.json::<Value>().await.unwrap_or_default()))
+    }
+
+    /// What is wrong if the control plane has another database than this one. An older one does not say which it has.
+    async fn database(&self, own: &str) -> Option<Finding> {
+        let response = self.send(Method::GET, "/health", "").await.ok()?;
+        let id = response.headers().get(operations::DATABASE_ID)?;
+        (id != own).then(|| {
+            let message = "the Worker passes requests on to a control plane with another database than this one";
+            Finding::error("control_plane_foreign", message, DEPLOY)
+        })
     }
 
     /// The control plane serves its metrics to those who watch it, and the Worker passes nobody on to them.
@@ -157,7 +167,8 @@ fn passed_on(status: StatusCode, body: &Value) -> Finding {
     }
 }
 
-/// The share of Cloudflare's free daily allowance that polling uses. Of the plan nothing is known here.
+/// The share of Cloudflare's free daily allowance that polling uses. It is a note, because on the paid plan it is of no
+/// account, and nothing here says which plan it is.
 fn allowance(lease_ms: i64) -> Finding {
     let polls = MILLIS_A_DAY / (lease_ms.max(2) / 2);
     let signs_of_life = MILLIS_A_DAY / SIGN_OF_LIFE_MILLIS;
@@ -168,15 +179,11 @@ fn allowance(lease_ms: i64) -> Finding {
         percent(polls),
         percent(signs_of_life)
     );
-    if polls + signs_of_life < FREE_REQUESTS_A_DAY {
-        return Finding::note("polling_allowance", message);
-    }
-    Finding::warning(
-        "polling_allowance",
-        message,
-        "use the paid plan, or a longer LEASE_MS: on the free plan the edge answers 503 for the rest of a day on which the \
-         allowance is used up",
-    )
+    let finding = Finding::note("polling_allowance", message);
+    let advice = "use the paid plan, or a longer LEASE_MS: on the free plan the edge answers 503 for the rest of a day on \
+                  which the allowance is used up";
+    let is_too_much = polls + signs_of_life >= FREE_REQUESTS_A_DAY;
+    Finding { advice: is_too_much.then(|| advice.to_owned()), ..finding }
 }
 
 #[cfg(test)]
@@ -208,9 +215,9 @@ mod tests {
     fn share_of_the_free_allowance_follows_from_the_lease() {
         let at_2_s = allowance(2_000);
         assert!(at_2_s.message.contains("86%") && at_2_s.message.contains("28%"), "{}", at_2_s.message);
-        assert_eq!(at_2_s.level, Level::Warning);
+        assert!(at_2_s.advice.is_some());
         let at_4_s = allowance(4_000);
         assert!(at_4_s.message.contains("43%"), "{}", at_4_s.message);
-        assert_eq!(at_4_s.level, Level::Note);
+        assert_eq!(at_4_s.advice, None);
     }
 }
