@@ -120,14 +120,14 @@ fn serve_refuses_the_copy_of_a_live_database_and_takes_its_backup() {
     let [copy, backup] = ["copy.db", "backup.db"].map(|name| latchkey.folder().join(name));
     fs::copy(&live, &copy).unwrap();
     let printed = latchkey.run(&["backup", "backup.db"]).success();
-    assert!(printed.contains(&format!("cp -p '{}' ", backup.canonicalize().unwrap().display())), "{printed}");
+    assert!(printed.contains(&format!("cp '{}' ", backup.canonicalize().unwrap().display())), "{printed}");
     let refused = latchkey.run(&["backup", "backup.db"]).failure();
     assert!(refused.contains("never overwrites"), "{refused}");
     server.stop();
 
     let on = |file: &std::path::Path| latchkey.but("database_url", &format!("sqlite:{}", file.display()));
     let refused = on(&copy).run(&["serve"]).failure();
-    assert!(refused.contains("not a Latchkey database") && refused.contains("latchkey backup"), "{refused}");
+    assert!(refused.contains("without its -wal file") && refused.contains("latchkey backup"), "{refused}");
     fs::write(&copy, "").unwrap();
     assert!(on(&copy).run(&["serve"]).failure().contains("it is empty"));
 
@@ -347,9 +347,13 @@ fn a_wrong_setting_is_named_and_so_is_the_way_out() {
     type Settings<'a> = &'a [(&'a str, &'a str)];
     let wrong: &[(Settings, &[&str])] = &[
         (&[("listen", "nonsense")], &["listen"]),
-        (&[("listem", "127.0.0.1:0")], &["listem"]),
+        (&[("listem", "127.0.0.1:0")], &["LATCHKEY_LISTEM"]),
+        (&[("listen", "localhost:8787")], &["listen must be", "127.0.0.1:8787"]),
+        (&[("database_url", "hush")], &["database_url"]),
+        (&[("log_filter", "inf")], &["log_filter", "`info`"]),
         (&[("database_url", "mysql://localhost/x")], &["database_url", "sqlite:", "postgres://"]),
-        (&[("database_url", "postgres://me:hush@127.0.0.1:1/x")], &["database_url"]),
+        (&[("database_url", "postgres://me:hush@127.0.0.1:1/x"), ("database_wait_seconds", "0")], &["database_url"]),
+        (&[("database_url", "postgres://me:x?hush=x@127.0.0.1:1/x")], &["database_url", "%3F"]),
         (&[("database_url", "sqlite:/dev/null/x.db")], &["database_url"]),
         (&[("log_format", "xml")], &["log_format"]),
         (&[("log_filter", "info,sqlx=loud")], &["log_filter"]),

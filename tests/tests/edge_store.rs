@@ -112,7 +112,8 @@ fn doctor_finds_nothing_wrong_where_all_is_well() {
     let caller = stack.caller();
     let _ = stack.settled_keys(&caller);
     let said = stack.latchkey.run(&["doctor"]).success();
-    assert!(said.lines().count() >= 5 && said.lines().all(|line| line.starts_with('✓')), "{said}");
+    let findings: Vec<_> = said.lines().filter(|line| !line.starts_with("  →")).collect();
+    assert!(findings.len() >= 5 && findings.iter().all(|line| line.starts_with(['✓', '·'])), "{said}");
     assert!(!said.contains(&stack.edge.secret), "{said}");
 }
 
@@ -143,6 +144,23 @@ fn doctor_says_what_is_wrong_with_the_edge_and_what_to_do() {
     stack.database.execute("UPDATE outbox SET queued_at = queued_at - 600000");
     let said = complaints(&stack.latchkey);
     assert!(said.contains("wait to be published") && said.contains("latchkey serve"), "{said}");
+}
+
+#[test]
+fn doctor_says_where_the_worker_passes_requests_on_to() {
+    let Some(mut stack) = Stack::start(Database::sqlite()) else { return };
+    let said = stack.latchkey.run(&["doctor"]).success();
+    assert!(said.contains("✓ the Worker passes requests on to a control plane of this version"), "{said}");
+
+    let address = stack.server.url.trim_start_matches("http://").to_owned();
+    stack.server.stop();
+    let said = complaints(&stack.latchkey);
+    assert!(said.contains("✗ the Worker does not reach the control plane at its CONTROL_PLANE_URL"), "{said}");
+
+    let other = Database::sqlite();
+    let _server_of_another_database = Latchkey::on(&other).set("listen", &address).serve();
+    let said = complaints(&stack.latchkey);
+    assert!(said.contains("✗ the Worker passes requests on to a control plane with another database"), "{said}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tests::{
     http::Client,
     latchkey::{Latchkey, Server},
     parts,
+    process::Signal,
     session::Session,
 };
 
@@ -274,6 +275,19 @@ fn postgres_that_does_not_come_up_is_waited_for_no_longer_than_the_setting() {
     let Some(cluster) = Cluster::create() else { return };
     let error = latchkey_on(&cluster.url()).set("database_wait_seconds", "1").run(&["serve"]).failure();
     assert!(!error.contains(cluster.password()), "{error}");
+}
+
+#[test]
+fn sigterm_ends_the_wait_for_postgres() {
+    let Some(cluster) = Cluster::create() else { return };
+    let mut server = latchkey_on(&cluster.url()).start(&["serve"]);
+    server.until(PATIENCE, "it says that it waits", |process| {
+        process.stderr().to_lowercase().contains("wait").then_some(())
+    });
+    server.signal(Signal::SIGTERM);
+    // Handled, because a process 1 of a container would not notice it otherwise.
+    let status = server.wait(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{server:?}");
 }
 
 /// Runs `openssl` in a folder.
