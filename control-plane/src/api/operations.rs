@@ -34,7 +34,8 @@ const OK: Json<Health> = Json(Health { status: "ok" });
 pub const DATABASE_ID: HeaderName = HeaderName::from_static("latchkey-database");
 
 /// The process is up.
-#[utoipa::path(get, path = "/health", tag = "operations", security(()),
+#[utoipa::path(get, path = "/health", tag = "operations",
+    operation_id = "getHealth", security(()),
     responses((status = 200, body = Health, headers(
         ("latchkey-database" = String, description = "Names the database: servers that share one have the same")))))]
 pub async fn health(State(app): State<App>) -> impl IntoResponse {
@@ -44,7 +45,8 @@ pub async fn health(State(app): State<App>) -> impl IntoResponse {
 /// The process is up and its database takes changes: it can take requests.
 ///
 /// After SIGTERM, the answer is 503 `shutting_down`.
-#[utoipa::path(get, path = "/ready", tag = "operations", security(()),
+#[utoipa::path(get, path = "/ready", tag = "operations",
+    operation_id = "getReadiness", security(()),
     responses((status = 200, body = Health)))]
 pub async fn ready(State(app): State<App>) -> Result<Json<Health>, Error> {
     if app.is_draining() {
@@ -120,7 +122,8 @@ fn token_needed() -> ApiError {
 }
 
 /// What the server counts, for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    operation_id = "getMetrics", security(()),
     responses(
         (status = 200, content_type = "text/plain", body = String),
         (status = 401, description = "The setting metrics_token was not sent", body = ErrorBody),
@@ -137,7 +140,8 @@ pub async fn metrics(
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", security(()),
+#[utoipa::path(get, path = "/openapi.json", tag = "operations",
+    operation_id = "getOpenApi", security(()),
     responses((status = 200, body = serde_json::Value)))]
 pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     Json(super::openapi())

@@ -9,6 +9,7 @@ use crate::{
 
 /// Get the permissions that customers may put on keys.
 #[utoipa::path(get, path = "/authorization/api_key_permissions", tag = "permissions",
+    operation_id = "getApiKeyPermissions", security(("management_key" = ["permissions:read"])),
     responses((status = 200, body = ApiKeyPermissions)))]
 pub async fn get(
     State(app): State<App>,

@@ -23,6 +23,7 @@ const OFFERED_MAX: usize = 500;
 ///
 /// It says what can be granted from now on; keys that were granted more keep it. Deleting a permission takes it from all.
 #[utoipa::path(put, path = "/authorization/api_key_permissions", tag = "permissions",
+    operation_id = "setApiKeyPermissions", security(("management_key" = ["permissions:write"])),
     request_body = ApiKeyPermissions,
     responses((status = 200, body = ApiKeyPermissions)))]
 pub async fn set(

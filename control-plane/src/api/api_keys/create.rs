@@ -52,6 +52,7 @@ impl From<CreateApiKey> for new::Fields {
 
 /// Create an organization's API key.
 #[utoipa::path(post, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
+    operation_id = "createOrganizationApiKey", security(("management_key" = ["api_keys:write"])),
     params(("organization_id" = OrganizationId, Path), IdempotencyKey),
     request_body = CreateApiKey,
     responses((status = 201, body = CreatedApiKey)))]

@@ -28,6 +28,7 @@ pub struct RevokeParams {
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/api_keys/{id}", tag = "api_keys",
+    operation_id = "revokeApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path), RevokeParams),
     responses((status = 204, description = "Revoked"), EdgePending))]
 pub async fn delete(

@@ -29,6 +29,7 @@ pub struct ExpireApiKey {
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(post, path = "/api_keys/{id}/expire", tag = "api_keys",
+    operation_id = "expireApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path)),
     request_body(content = Option<ExpireApiKey>),
     responses(

@@ -49,6 +49,7 @@ pub struct EdgeVersions {
 
 /// Get an API key, and which version of it the edge has.
 #[utoipa::path(get, path = "/api_keys/{id}", tag = "api_keys",
+    operation_id = "getApiKey", security(("management_key" = ["api_keys:read"])),
     params(("id" = ApiKeyId, Path)),
     responses((status = 200, body = ApiKeyAtEdge)))]
 pub async fn get(

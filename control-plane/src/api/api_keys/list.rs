@@ -45,6 +45,7 @@ pub enum Include {
 
 /// List an organization's API keys, without the revoked ones unless they are asked for.
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
+    operation_id = "listOrganizationApiKeys", security(("management_key" = ["api_keys:read"])),
     params(("organization_id" = OrganizationId, Path), ListParams, IncludeParams),
     responses((status = 200, body = List<ShownApiKey>)))]
 pub async fn list(

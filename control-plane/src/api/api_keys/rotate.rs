@@ -59,6 +59,7 @@ pub struct RotateApiKey {
 /// if that is. It answers once the edge has been told when the old key expires. If that takes too long, the same call, repeated with
 /// the same management key, is answered with the same new key, with an `Idempotency-Key` or without one.
 #[utoipa::path(post, path = "/api_keys/{id}/rotate", tag = "api_keys",
+    operation_id = "rotateApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path), IdempotencyKey),
     request_body(content = Option<RotateApiKey>),
     responses(

@@ -63,6 +63,7 @@ pub struct UpdateApiKey {
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(patch, path = "/api_keys/{id}", tag = "api_keys",
+    operation_id = "updateApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path)),
     request_body = UpdateApiKey,
     responses(

@@ -32,6 +32,7 @@ pub struct ApiKeyUsage {
 ///
 /// A revoked key has an answer too, because whoever still tries one is worth knowing of.
 #[utoipa::path(get, path = "/api_keys/{id}/usage", tag = "api_keys",
+    operation_id = "getApiKeyUsage", security(("management_key" = ["api_keys:read"])),
     params(("id" = ApiKeyId, Path), UsageParams),
     responses((status = 200, body = ApiKeyUsage)))]
 pub async fn usage(

@@ -48,6 +48,7 @@ pub struct ValidationAnswer {
 
 /// Validate an API key. The edge answers the same, without asking the control plane.
 #[utoipa::path(post, path = "/api_keys/validations", tag = "api_keys",
+    operation_id = "validateApiKey", security(("management_key" = ["api_keys:validate"])),
     request_body = ValidateApiKey,
     responses((status = 200, body = ValidationAnswer)))]
 pub async fn validate(

@@ -43,6 +43,7 @@ pub struct CreateMembership {
 ///
 /// A membership that is inactive becomes active, with the role that is named.
 #[utoipa::path(post, path = "/user_management/organization_memberships", tag = "memberships",
+    operation_id = "createOrganizationMembership", security(("management_key" = ["users:write"])),
     params(IdempotencyKey),
     request_body = CreateMembership,
     responses(

@@ -11,6 +11,7 @@ use crate::{
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}/deactivate", tag = "memberships",
+    operation_id = "deactivateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),
     responses((status = 200, body = Membership), EdgePending))]
 pub async fn deactivate(

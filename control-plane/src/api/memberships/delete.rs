@@ -15,6 +15,7 @@ use crate::{
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/user_management/organization_memberships/{id}", tag = "memberships",
+    operation_id = "deleteOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),
     responses((status = 200, description = "Deleted"), EdgePending))]
 pub async fn delete(

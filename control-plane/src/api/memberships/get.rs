@@ -9,6 +9,7 @@ use crate::{
 
 /// Get a membership.
 #[utoipa::path(get, path = "/user_management/organization_memberships/{id}", tag = "memberships",
+    operation_id = "getOrganizationMembership", security(("management_key" = ["users:read"])),
     params(("id" = MembershipId, Path)),
     responses((status = 200, body = Membership)))]
 pub async fn get(

@@ -52,6 +52,7 @@ pub enum ListedStatus {
 
 /// List the memberships of an organization or of a user.
 #[utoipa::path(get, path = "/user_management/organization_memberships", tag = "memberships",
+    operation_id = "listOrganizationMemberships", security(("management_key" = ["users:read"])),
     params(ListParams, MembershipParams),
     responses(
         (status = 200, body = List<Membership>),

@@ -27,6 +27,7 @@ pub struct UpdateMembership {
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}", tag = "memberships",
+    operation_id = "updateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),
     request_body = UpdateMembership,
     responses((status = 200, body = Membership), EdgePending))]

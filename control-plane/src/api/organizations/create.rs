@@ -44,6 +44,7 @@ pub struct CreateOrganization {
 
 /// Create an organization.
 #[utoipa::path(post, path = "/organizations", tag = "organizations",
+    operation_id = "createOrganization", security(("management_key" = ["organizations:write"])),
     params(IdempotencyKey),
     request_body = CreateOrganization,
     responses(

@@ -14,6 +14,7 @@ use crate::{
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/organizations/{id}", tag = "organizations",
+    operation_id = "deleteOrganization", security(("management_key" = ["organizations:write"])),
     params(("id" = OrganizationId, Path)),
     responses((status = 200, description = "Deleted"), EdgePending))]
 pub async fn delete(

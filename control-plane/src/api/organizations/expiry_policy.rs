@@ -56,7 +56,7 @@ impl ApiKeyExpiryPolicy {
 
 /// Get how long the keys of an organization may live.
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_key_expiry_policy", tag = "organizations",
-    operation_id = "get_api_key_expiry_policy",
+    operation_id = "getApiKeyExpiryPolicy", security(("management_key" = ["organizations:read"])),
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 200, body = ApiKeyExpiryPolicy)))]
 pub async fn get(
@@ -74,7 +74,7 @@ pub async fn get(
 /// It holds for keys that are created or rotated from now on, and whenever a key is to live longer. Keys that there are expire
 /// when they did before, even if that is later.
 #[utoipa::path(put, path = "/organizations/{organization_id}/api_key_expiry_policy", tag = "organizations",
-    operation_id = "set_api_key_expiry_policy",
+    operation_id = "setApiKeyExpiryPolicy", security(("management_key" = ["organizations:write"])),
     params(("organization_id" = OrganizationId, Path)),
     request_body = SetApiKeyExpiryPolicy,
     responses((status = 200, body = ApiKeyExpiryPolicy)))]

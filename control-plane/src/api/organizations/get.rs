@@ -10,6 +10,7 @@ use crate::{
 
 /// Get an organization.
 #[utoipa::path(get, path = "/organizations/{id}", tag = "organizations",
+    operation_id = "getOrganization", security(("management_key" = ["organizations:read"])),
     params(("id" = OrganizationId, Path)),
     responses((status = 200, body = Organization)))]
 pub async fn get(

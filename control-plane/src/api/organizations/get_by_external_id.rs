@@ -13,6 +13,7 @@ use crate::{
 
 /// Get an organization by what the product calls it.
 #[utoipa::path(get, path = "/organizations/external_id/{external_id}", tag = "organizations",
+    operation_id = "getOrganizationByExternalId", security(("management_key" = ["organizations:read"])),
     params(("external_id" = String, Path)),
     responses((status = 200, body = Organization)))]
 pub async fn get_by_external_id(

@@ -24,6 +24,7 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// List organizations.
 #[utoipa::path(get, path = "/organizations", tag = "organizations",
+    operation_id = "listOrganizations", security(("management_key" = ["organizations:read"])),
     params(
         ListParams,
         ("domains" = Option<Vec<String>>, Query, explode = false, description = "Only those with one of these domains."),

@@ -45,6 +45,7 @@ pub struct UpdateOrganization {
 
 /// Update an organization.
 #[utoipa::path(put, path = "/organizations/{id}", tag = "organizations",
+    operation_id = "updateOrganization", security(("management_key" = ["organizations:write"])),
     params(("id" = OrganizationId, Path)),
     request_body = UpdateOrganization,
     responses(

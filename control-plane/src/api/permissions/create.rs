@@ -38,6 +38,7 @@ pub struct CreatePermission {
 
 /// Create a permission.
 #[utoipa::path(post, path = "/authorization/permissions", tag = "permissions",
+    operation_id = "createPermission", security(("management_key" = ["permissions:write"])),
     params(IdempotencyKey),
     request_body = CreatePermission,
     responses(

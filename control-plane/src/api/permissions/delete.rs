@@ -15,6 +15,7 @@ use crate::{
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/authorization/permissions/{slug}", tag = "permissions",
+    operation_id = "deletePermission", security(("management_key" = ["permissions:write"])),
     params(("slug" = String, Path)),
     responses((status = 204, description = "Deleted"), EdgePending))]
 pub async fn delete(

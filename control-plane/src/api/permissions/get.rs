@@ -13,6 +13,7 @@ use crate::{
 
 /// Get a permission.
 #[utoipa::path(get, path = "/authorization/permissions/{slug}", tag = "permissions",
+    operation_id = "getPermission", security(("management_key" = ["permissions:read"])),
     params(("slug" = String, Path)),
     responses((status = 200, body = Permission)))]
 pub async fn get(

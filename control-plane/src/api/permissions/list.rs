@@ -14,6 +14,7 @@ use crate::{
 
 /// List permissions.
 #[utoipa::path(get, path = "/authorization/permissions", tag = "permissions",
+    operation_id = "listPermissions", security(("management_key" = ["permissions:read"])),
     params(ListParams),
     responses((status = 200, body = List<Permission>)))]
 pub async fn list(

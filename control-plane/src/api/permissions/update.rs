@@ -30,6 +30,7 @@ pub struct UpdatePermission {
 
 /// Update a permission.
 #[utoipa::path(patch, path = "/authorization/permissions/{slug}", tag = "permissions",
+    operation_id = "updatePermission", security(("management_key" = ["permissions:write"])),
     params(("slug" = String, Path)),
     request_body = UpdatePermission,
     responses((status = 200, body = Permission)))]

@@ -24,6 +24,7 @@ pub struct Usage {
 ///
 /// It counts what is no key as well, as `not_found` and `malformed`, so that somebody who tries many is seen.
 #[utoipa::path(get, path = "/usage", tag = "usage",
+    operation_id = "getUsage", security(("management_key" = ["api_keys:read"])),
     params(UsageParams),
     responses((status = 200, body = Usage)))]
 pub async fn get(State(app): State<App>, ReadApiKeys(caller): ReadApiKeys, query: Query) -> Result<Json<Usage>, Error> {

@@ -51,6 +51,7 @@ pub struct CreateUserApiKey {
 
 /// Create a user's API key. It dies with the membership.
 #[utoipa::path(post, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
+    operation_id = "createUserApiKey", security(("management_key" = ["api_keys:write"])),
     params(("user_id" = UserId, Path), IdempotencyKey),
     request_body = CreateUserApiKey,
     responses(

@@ -28,6 +28,7 @@ pub struct OrganizationParams {
 
 /// List a user's API keys, without the revoked ones unless they are asked for.
 #[utoipa::path(get, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
+    operation_id = "listUserApiKeys", security(("management_key" = ["api_keys:read"])),
     params(("user_id" = UserId, Path), ListParams, OrganizationParams, IncludeParams),
     responses((status = 200, body = List<ShownApiKey>)))]
 pub async fn list(

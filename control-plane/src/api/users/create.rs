@@ -49,6 +49,7 @@ pub struct CreateUser {
 
 /// Create a user.
 #[utoipa::path(post, path = "/user_management/users", tag = "users",
+    operation_id = "createUser", security(("management_key" = ["users:write"])),
     params(IdempotencyKey),
     request_body = CreateUser,
     responses(

@@ -15,6 +15,7 @@ use crate::{
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(delete, path = "/user_management/users/{id}", tag = "users",
+    operation_id = "deleteUser", security(("management_key" = ["users:write"])),
     params(("id" = UserId, Path)),
     responses((status = 200, description = "Deleted"), EdgePending))]
 pub async fn delete(

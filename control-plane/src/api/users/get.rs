@@ -10,6 +10,7 @@ use crate::{
 
 /// Get a user.
 #[utoipa::path(get, path = "/user_management/users/{id}", tag = "users",
+    operation_id = "getUser", security(("management_key" = ["users:read"])),
     params(("id" = UserId, Path)),
     responses((status = 200, body = User)))]
 pub async fn get(

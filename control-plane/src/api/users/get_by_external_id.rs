@@ -13,6 +13,7 @@ use crate::{
 
 /// Get a user by what the product calls it.
 #[utoipa::path(get, path = "/user_management/users/external_id/{external_id}", tag = "users",
+    operation_id = "getUserByExternalId", security(("management_key" = ["users:read"])),
     params(("external_id" = String, Path)),
     responses((status = 200, body = User)))]
 pub async fn get_by_external_id(

@@ -26,6 +26,7 @@ pub struct UserParams {
 
 /// List users.
 #[utoipa::path(get, path = "/user_management/users", tag = "users",
+    operation_id = "listUsers", security(("management_key" = ["users:read"])),
     params(ListParams, UserParams),
     responses((status = 200, body = List<User>)))]
 pub async fn list(

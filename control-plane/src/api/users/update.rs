@@ -54,6 +54,7 @@ pub struct UpdateUser {
 
 /// Update a user.
 #[utoipa::path(put, path = "/user_management/users/{id}", tag = "users",
+    operation_id = "updateUser", security(("management_key" = ["users:write"])),
     params(("id" = UserId, Path)),
     request_body = UpdateUser,
     responses(

@@ -36,6 +36,7 @@ pub struct CreateRole {
 
 /// Create a role for every organization of the environment. It allows nothing until its permissions are set.
 #[utoipa::path(post, path = "/authorization/roles", tag = "roles",
+    operation_id = "createEnvironmentRole", security(("management_key" = ["roles:write"])),
     params(IdempotencyKey),
     request_body = CreateRole,
     responses(

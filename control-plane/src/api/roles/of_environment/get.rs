@@ -13,6 +13,7 @@ use crate::{
 
 /// Get a role of the environment.
 #[utoipa::path(get, path = "/authorization/roles/{slug}", tag = "roles",
+    operation_id = "getEnvironmentRole", security(("management_key" = ["roles:read"])),
     params(("slug" = String, Path)),
     responses((status = 200, body = Role)))]
 pub async fn get(

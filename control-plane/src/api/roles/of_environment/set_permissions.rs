@@ -16,6 +16,7 @@ use crate::{
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(put, path = "/authorization/roles/{slug}/permissions", tag = "roles",
+    operation_id = "setEnvironmentRolePermissions", security(("management_key" = ["roles:write"])),
     params(("slug" = String, Path)),
     request_body = SetRolePermissions,
     responses((status = 200, body = Role), EdgePending))]

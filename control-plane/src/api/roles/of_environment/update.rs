@@ -14,6 +14,7 @@ use crate::{
 
 /// Update what people read of a role of the environment.
 #[utoipa::path(patch, path = "/authorization/roles/{slug}", tag = "roles",
+    operation_id = "updateEnvironmentRole", security(("management_key" = ["roles:write"])),
     params(("slug" = String, Path)),
     request_body = UpdateRole,
     responses((status = 200, body = Role)))]

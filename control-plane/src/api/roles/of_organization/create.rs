@@ -38,6 +38,7 @@ pub struct CreateOrganizationRole {
 
 /// Create a role of an organization's own. It allows nothing until its permissions are set.
 #[utoipa::path(post, path = "/authorization/organizations/{organization_id}/roles", tag = "roles",
+    operation_id = "createOrganizationRole", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), IdempotencyKey),
     request_body = CreateOrganizationRole,
     responses(

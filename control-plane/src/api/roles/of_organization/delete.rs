@@ -17,6 +17,7 @@ use crate::{
 
 /// Delete a role of an organization's own, if no user has it.
 #[utoipa::path(delete, path = "/authorization/organizations/{organization_id}/roles/{slug}", tag = "roles",
+    operation_id = "deleteOrganizationRole", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),
     responses(
         (status = 204, description = "Deleted"),

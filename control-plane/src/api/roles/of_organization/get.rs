@@ -13,6 +13,7 @@ use crate::{
 
 /// Get a role that an organization has: its own, or the environment's.
 #[utoipa::path(get, path = "/authorization/organizations/{organization_id}/roles/{slug}", tag = "roles",
+    operation_id = "getOrganizationRole", security(("management_key" = ["roles:read"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),
     responses((status = 200, body = Role)))]
 pub async fn get(

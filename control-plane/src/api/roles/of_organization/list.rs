@@ -9,6 +9,7 @@ use crate::{
 
 /// List the roles that an organization has: the environment's, then its own, each oldest first.
 #[utoipa::path(get, path = "/authorization/organizations/{organization_id}/roles", tag = "roles",
+    operation_id = "listOrganizationRoles", security(("management_key" = ["roles:read"])),
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 200, body = RoleList)))]
 pub async fn list(

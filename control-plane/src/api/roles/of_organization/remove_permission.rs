@@ -17,6 +17,7 @@ use crate::{
 /// It answers once the edge has been told.
 #[utoipa::path(delete, tag = "roles",
     path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions/{permission_slug}",
+    operation_id = "removeOrganizationRolePermission", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path), ("permission_slug" = String, Path)),
     responses((status = 200, body = Role), EdgePending))]
 pub async fn remove_permission(

@@ -17,6 +17,7 @@ use crate::{
 ///
 /// It answers once the edge has been told.
 #[utoipa::path(put, path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions", tag = "roles",
+    operation_id = "setOrganizationRolePermissions", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),
     request_body = SetRolePermissions,
     responses((status = 200, body = Role), EdgePending))]

@@ -15,6 +15,7 @@ use crate::{
 
 /// Update what people read of a role of an organization's own.
 #[utoipa::path(patch, path = "/authorization/organizations/{organization_id}/roles/{slug}", tag = "roles",
+    operation_id = "updateOrganizationRole", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),
     request_body = UpdateRole,
     responses((status = 200, body = Role)))]
