@@ -358,7 +358,7 @@ fn a_wrong_setting_is_named_and_so_is_the_way_out() {
         (&[("log_format", "xml")], &["log_format"]),
         (&[("log_filter", "info,sqlx=loud")], &["log_filter"]),
         (&[("edge_batch_pairs", "0")], &["edge_batch_pairs", "10000"]),
-        (&[("edge_batch_pairs", "many")], &["edge_batch_pairs"]),
+        (&[("edge_batch_pairs", "many")], &["LATCHKEY_EDGE_BATCH_PAIRS"]),
         (&edge[..1], &["edge_kv_namespace", "edge_secret", "edge_url"]),
         (&edge[..2], &["edge_url"]),
         (&[("edge_kv_token", "hush")], &["edge_kv_url", "edge_secret"]),
