@@ -1,6 +1,7 @@
 //! Reading JSON bodies: the same words for the same mistake, everywhere.
 
 use serde::Deserialize;
+use serde_path_to_error::Segment;
 
 use crate::{
     error::{ApiError, FieldError},
@@ -38,14 +39,21 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a str) -> ApiError {
     let message = error.to_string();
     match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         Some(missing) => FieldError::new(within(&path, missing), "required", "is required").into(),
-        None if path == "." => FieldError::new(WHOLE, "invalid", without_values(&message)).into(),
+        None if path.is_empty() => FieldError::new(WHOLE, "invalid", without_values(&message)).into(),
         None => FieldError::new(path, "invalid", without_values(&message)).into(),
     }
 }
 
-/// Where the mistake is.
+/// Where the mistake is, with dots between the levels. Empty: the body as a whole.
 fn path_of(path: &serde_path_to_error::Path) -> String {
-    let path = path.to_string();
+    let segments: Vec<String> = path
+        .iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => index.to_string(),
+            segment => segment.to_string(),
+        })
+        .collect();
+    let path = segments.join(".");
     path.strip_prefix("metadata.").map(metadata_field).unwrap_or(path)
 }
 
@@ -80,5 +88,5 @@ fn not_json(why: &str) -> ApiError {
 }
 
 fn within(path: &str, field: &str) -> String {
-    if path == "." { field.to_owned() } else { format!("{path}.{field}") }
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }

@@ -6,6 +6,7 @@ macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $message:literal;)*) => {
         /// Why a key is refused. The first that holds, in this order, is the one that is said.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(as = RefusalCode, rename_all = "snake_case"))]
         pub enum Reason {
             $($(#[$doc])* $name,)*
         }

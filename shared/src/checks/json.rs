@@ -34,7 +34,7 @@ pub fn the_field_at_fault_is_named() -> Outcome {
         (r#"{"name":"a","owner":{}}"#, "owner.id", "required", "is required"),
         (r#"{"name":"a","owner":{"id":[]}}"#, "owner.id", "invalid", "must be a string"),
         (r#"{"name":"a","owner":"b"}"#, "owner", "invalid", "must be an object"),
-        (r#"{"name":"a","tags":["b",5]}"#, "tags[1]", "invalid", "must be a string"),
+        (r#"{"name":"a","tags":["b",5]}"#, "tags.1", "invalid", "must be a string"),
         (r#"{"name":"a","tags":{}}"#, "tags", "invalid", "must be a sequence"),
         (
             r#"{"name":"a","expires_at":"tomorrow"}"#,

@@ -118,7 +118,7 @@ mod tests {
                 (json!({"name": "k", "permissions": ["a", "b"]}), vec!["permissions.1"]),
                 (json!({"name": "k", "permissions": ["A b"]}), vec!["permissions.0"]),
                 (json!({"name": "k", "permissions": "a"}), vec!["permissions"]),
-                (json!({"name": "k", "permissions": [null]}), vec!["permissions[0]"]),
+                (json!({"name": "k", "permissions": [null]}), vec!["permissions.0"]),
                 (json!({"name": "k", "permissions": (0..101).map(|n| n.to_string()).collect::<Vec<_>>()}), vec!["permissions"]),
                 (json!({"name": "k", "expires_at": START.to_string()}), vec!["expires_at"]),
                 (json!({"name": "k", "expires_at": "tomorrow"}), vec!["expires_at"]),
