@@ -55,6 +55,7 @@ impl Modify for CommonParts {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut document) = super::routes().split_for_parts();
     add_common_errors(&mut document);
+    describe_successes(&mut document);
     document
 }
 
@@ -101,16 +102,31 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
     errors
 }
 
-fn add_common_errors(document: &mut utoipa::openapi::OpenApi) {
-    for (path, item) in &mut document.paths.paths {
+/// OpenAPI wants a description of each response, and that of a success is its body.
+fn describe_successes(document: &mut utoipa::openapi::OpenApi) {
+    for (status, response) in operations(document).flat_map(|(_, operation)| &mut operation.responses.responses) {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            (if status == "201" { "Created" } else { "Success" }).clone_into(&mut response.description);
+        }
+    }
+}
+
+fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = (&String, &mut Operation)> {
+    document.paths.paths.iter_mut().flat_map(|(path, item)| {
         let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        for operation in methods.into_iter().flatten() {
-            for (status, description) in common_errors(path, operation) {
-                let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
-                let response = ResponseBuilder::new().description(description).content("application/json", body);
-                let responses = &mut operation.responses.responses;
-                responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
-            }
+        methods.into_iter().flatten().map(move |operation| (path, operation))
+    })
+}
+
+fn add_common_errors(document: &mut utoipa::openapi::OpenApi) {
+    for (path, operation) in operations(document) {
+        for (status, description) in common_errors(path, operation) {
+            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+            let response = ResponseBuilder::new().description(description).content("application/json", body);
+            let responses = &mut operation.responses.responses;
+            responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
         }
     }
 }
@@ -120,6 +136,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
+    use shared::reason::Reason;
 
     #[test]
     fn every_reference_in_the_document_leads_somewhere() {
@@ -162,6 +179,13 @@ mod tests {
                 assert!(tags.iter().any(|described| described == tag), "{id}: {tag}");
             }
         }
+    }
+
+    #[test]
+    fn refusal_codes_are_those_of_the_table() {
+        let document = serde_json::to_value(super::openapi()).unwrap();
+        let codes: Vec<&str> = Reason::EVERY.iter().map(|reason| reason.code()).collect();
+        assert_eq!(document["components"]["schemas"]["RefusalCode"]["enum"], serde_json::json!(codes));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use shared::{
     api_key::ApiKeyObject,
     digest::Digest,
+    reason::Reason,
     usage::Outcome,
     validation::{Answer, BODY_LIMIT, Validation},
 };
@@ -40,7 +41,7 @@ pub struct ValidationAnswer {
     api_key: (),
     /// Why it is refused, for programs.
     #[schema(required = false)]
-    code: Option<String>,
+    code: Option<Reason>,
     /// Why it is refused, for people.
     #[schema(required = false)]
     message: Option<String>,

@@ -34,7 +34,8 @@ pub struct CreateUserApiKey {
     #[serde(default)]
     #[schema(max_items = 100)]
     permissions: Option<Vec<String>>,
-    /// From when on it is refused; it must lie in the future. Left out or null: never.
+    /// From when on it is refused; it must lie in the future, and no further than the organization's policy
+    /// allows. Left out or null: as the policy says, which is never unless it was set.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
     /// Until when it is refused. Left out or null: it is accepted at once.
