@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn readme_has_every_refusal_code_with_its_status() {
+        let readme = include_str!("../../../README.md");
+        let rows = readme.lines().skip_while(|line| !line.starts_with("| `code` | the key |")).skip(2);
+        let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), Reason::EVERY.len());
+        for (row, reason) in rows.iter().zip(Reason::EVERY) {
+            let is_whole = row.starts_with(&format!("| `{}` |", reason.code()))
+                && row.ends_with(&format!("| {} |", reason.status()));
+            assert!(is_whole, "{row}");
+        }
+    }
+
+    #[test]
     fn the_document_that_is_checked_in_is_that_of_the_code() {
         let checked_in = include_str!("../../openapi.json");
         let of_the_code = super::openapi().to_pretty_json().unwrap();
