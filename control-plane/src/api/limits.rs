@@ -144,7 +144,7 @@ pub async fn limit_callers(State(app): State<App>, mut request: Request, next: N
 /// Tells callers apart, where they share what the database can do. What nobody has authenticated yet is cheap.
 fn caller(headers: &HeaderMap) -> u64 {
     let mut hasher = DefaultHasher::new();
-    authorization(headers).hash(&mut hasher);
+    shared::caller::management_key(authorization(headers)).ok().hash(&mut hasher);
     hasher.finish()
 }
 
