@@ -23,8 +23,25 @@ pub(super) async fn run(config: &Config, to: &Path) -> anyhow::Result<()> {
     let (from, to) = (file.path().display(), absolute(to).context("the backup has no path")?);
     print_line!("Backed up {from} to {} ({}).", to.display(), HumanBytes(size));
     print_line!("To restore it, stop `latchkey serve`, and then:");
-    print_line!("  rm -f '{from}' '{from}-wal' '{from}-shm'");
-    print_line!("  cp '{}' '{from}' && chmod 600 '{from}'", to.display());
-    print_line!("  chown --reference=\"$(dirname '{from}')\" '{from}'");
+    let [database, wal, shm] = ["", "-wal", "-shm"].map(|suffix| quoted(&format!("{from}{suffix}")));
+    print_line!("  rm -f {database} {wal} {shm}");
+    print_line!("  cp {} {database} && chmod 600 {database}", quoted(&to.display().to_string()));
+    print_line!("  chown --reference=\"$(dirname {database})\" {database}");
     Ok(())
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn quoted_text_is_one_word_of_a_shell() {
+        let text = "it's a \"$HOME\" `x` \\ folder\nof mine";
+        let echo = format!("printf %s {}", super::quoted(text));
+        let output = std::process::Command::new("sh").args(["-c", &echo]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+    }
 }
