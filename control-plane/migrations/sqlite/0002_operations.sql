@@ -8,8 +8,7 @@ CREATE TABLE write_probe (
 CREATE TABLE wal_mark (
     only_row BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
     in_main  BIGINT NOT NULL,
-    in_wal   BIGINT NOT NULL,
-    inode    BIGINT NOT NULL
+    in_wal   BIGINT NOT NULL
 );
 
 -- Which migrations older versions of the server cannot bear, and the version that is needed for each. An older server

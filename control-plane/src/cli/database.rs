@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Opens the database that exists and has the tables that this version needs: only `serve` and `migrate` change them, so that
-/// nobody does by looking something up. Whoever types a command does not want to wait for it.
+/// a command that only reads never does. It does not wait for a Postgres that is not up yet.
 pub(super) async fn open_migrated(config: &Config) -> anyhow::Result<Db> {
     let db = open_existing(config).await?;
     match db.schema().await? {

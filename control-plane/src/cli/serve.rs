@@ -40,16 +40,10 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
     };
-    let Some(Prepared { app, publishing, lock: _lock }) = prepared else {
+    let Some(Prepared { app, publishing, listener, lock: _lock }) = prepared else {
         tracing::info!("received SIGTERM or SIGINT before the database was ready");
         return Ok(());
     };
-    let listener = TcpListener::bind(config.listen)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
-    first_run::greet(&app, &config.bootstrap_key_file).await?;
-    let database_id = environments::database_id(app.db.read().await?.conn()).await?;
-    let app = app.with_database_id(database_id);
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
@@ -118,12 +112,18 @@ async fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         .with_limits(limits);
     let (app, publishing) = Publishing::new(config, app)?;
     db.migrate().await?;
-    Ok(Prepared { app, publishing, lock })
+    let listener = TcpListener::bind(config.listen)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
+    first_run::greet(&app, &config.bootstrap_key_file).await?;
+    let database_id = environments::database_id(app.db.read().await?.conn()).await?;
+    Ok(Prepared { app: app.with_database_id(database_id), publishing, listener, lock })
 }
 
 struct Prepared {
     app: App,
     publishing: Publishing,
+    listener: TcpListener,
     /// Of a SQLite file, held until the database is closed.
     lock: Option<ServeLock>,
 }

@@ -315,7 +315,7 @@ impl Db {
         }
     }
 
-    /// Whoever waited in vain waited behind others, or nobody was ahead and it is the database that lets nobody in.
+    /// A time-out has two causes: other requests were ahead, which is an overload, or the database accepts no connection.
     async fn explain(&self, error: sqlx::Error) -> sqlx::Error {
         if !matches!(error, sqlx::Error::PoolTimedOut) || self.0.health.is_answering() {
             return error;

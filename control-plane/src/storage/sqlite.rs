@@ -62,15 +62,21 @@ impl OpenedFile {
             _ if self.identity.is_none() || found == self.identity => return Ok(()),
             None => "the file of the database was deleted; put it back, or stop `latchkey serve` and restore a backup",
             Some(_) => {
-                "the file of the database was replaced; put it back, or restart `latchkey serve` to use the one that is there"
+                "the file of the database was replaced; put it back before any other command opens it. To use the one that is \
+                 there, keep a copy, stop `latchkey serve`, and delete the files -wal and -shm beside it"
             }
         };
         Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, message)))
     }
 
-    /// Its number in the file system. `None` of a database in memory.
-    pub fn inode(&self) -> Option<i64> {
-        self.identity.map(|(_, inode)| inode.cast_signed())
+    /// Whether there is a file at all, and not a database in memory.
+    pub fn is_on_disk(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// When the main file was changed last.

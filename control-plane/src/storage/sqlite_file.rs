@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `latchkey.db-wal`, `-shm` | SQLite's own: changes that are not in the main file yet |
 //! | `latchkey.db.lock` | locked by the process that serves the database; the kernel releases it when the process ends |
+//! | `latchkey.db.marking` | there for the moment in which a mark is made: `copies.rs` says which |
 //! | `latchkey.db.new` | a database that is being created; it is renamed once it is complete |
 
 mod copies;
@@ -14,7 +15,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf, absolute},
     str::FromStr,
 };
@@ -82,12 +83,10 @@ impl SqliteFile {
         let shown = self.path.display();
         let metadata = fs::metadata(&self.path).with_context(|| format!("cannot read the database {shown}"))?;
         ensure!(metadata.is_file(), "{shown} is not a file");
-        let has_wal = fs::metadata(with_suffix(&self.path, "-wal")).is_ok_and(|wal| wal.len() > 0);
         let looked = async {
             let mut connection = self.connect().await?;
             let tables: i64 = sqlx::query_scalar(SQL).fetch_one(&mut connection).await?;
-            let is_whole =
-                tables != 2 || has_wal || copies::is_whole(&mut connection, metadata.ino().cast_signed()).await?;
+            let is_whole = tables != 2 || copies::is_whole(&mut connection, &self.path).await?;
             connection.close().await?;
             Ok::<_, sqlx::Error>((tables, is_whole))
         };
@@ -112,7 +111,7 @@ impl SqliteFile {
         bail!(
             "{shown} exists but is not a Latchkey database: {why}. If it was copied from a running database, restore a copy \
              that `latchkey backup` made instead, because `cp` leaves out what is in the -wal file. To start with a new \
-             database, delete {shown} first"
+             database, delete {shown}, and {shown}-wal and {shown}-shm if there are such files"
         )
     }
 
@@ -147,7 +146,17 @@ impl SqliteFile {
     /// # Errors
     /// If it exists, or cannot be created.
     pub async fn create(&self, _lock: &ServeLock) -> anyhow::Result<()> {
-        ensure!(!self.exists()?, "{} exists already", self.path.display());
+        let shown = self.path.display();
+        ensure!(!self.exists()?, "{shown} exists already");
+        // SQLite would play it into the new file.
+        let wal = with_suffix(&self.path, "-wal");
+        ensure!(
+            !fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0),
+            "{shown} does not exist, but {shown}-wal does, with changes that belong to it: the database was moved or deleted. Put it \
+             back or, to start with a new database, delete {shown}-wal and {shown}-shm"
+        );
+        remove_if_exists(&wal)?;
+        remove_if_exists(&with_suffix(&self.path, "-shm"))?;
         let new = with_suffix(&self.path, ".new");
         let files = ["", "-wal", "-shm"].map(|suffix| with_suffix(&new, suffix));
         for leftover in &files {

@@ -6,33 +6,39 @@
 //! 1. `in_main` gets a new number, and a checkpoint moves the row into the main file.
 //! 2. `in_wal` gets the same number, which stays in the `-wal` until the next checkpoint. Then both steps are repeated.
 //!
-//! Whoever sees both files sees equal numbers, and so does every copy that SQLite makes. In a main file alone they differ,
-//! except for up to a minute after a checkpoint. They also differ after a crash between the two steps; then `inode` shows
-//! that the file is not a copy.
+//! Both files together have equal numbers, and so does every copy that SQLite makes. In a main file alone they differ, except
+//! for a moment after a checkpoint. They also differ after a crash between the two steps: then the file `latchkey.db.marking`
+//! beside the database has the new number.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use sqlx::{Result, SqliteConnection};
 use tokio::{sync::watch, time::timeout};
 
-use crate::storage::{Db, Priority, sqlite::OpenedFile};
+use super::{remove_if_exists, sync_folder, with_suffix};
+use crate::storage::{Db, Priority, dialect::SQLITE_CHECKPOINT, sqlite::OpenedFile};
 
 /// How often the mark is renewed, if a checkpoint has moved it.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(2);
+const FINISH: &str = "UPDATE wal_mark SET in_wal = in_main";
 
 /// Keeps the file of a SQLite database marked until `stopped` changes or its sender is gone.
 pub async fn keep_marked(db: Db, stopped: watch::Receiver<()>) {
     if let Some(file) = db.opened_file()
-        && let Some(inode) = file.inode()
+        && file.is_on_disk()
     {
-        Marker { db: &db, file, inode }.run(stopped, INTERVAL).await;
+        Marker { db: &db, file }.run(stopped, INTERVAL).await;
     }
 }
 
 struct Marker<'a> {
     db: &'a Db,
     file: &'a OpenedFile,
-    inode: i64,
 }
 
 impl Marker<'_> {
@@ -52,22 +58,29 @@ impl Marker<'_> {
         }
         if changed_at.is_none() {
             // Otherwise, a copy of the closed file could be refused.
-            let _ = self.write("UPDATE wal_mark SET in_wal = in_main").await;
+            let _ = self.finish().await;
         }
     }
 
     /// Returns when the main file was changed by this. `None` if a reader kept SQLite from moving everything.
     async fn mark(&self) -> Result<Option<SystemTime>> {
-        self.write(&format!(
-            "INSERT INTO wal_mark (only_row, in_main, in_wal, inode) VALUES (1, 1, 0, {0})
-             ON CONFLICT (only_row) DO UPDATE SET in_main = in_main + 1, inode = {0}",
-            self.inode
-        ))
-        .await?;
+        const SQL: &str = "INSERT INTO wal_mark (only_row, in_main, in_wal) VALUES (1, $1, 0)
+             ON CONFLICT (only_row) DO UPDATE SET in_main = excluded.in_main";
+        const NEXT: &str = "SELECT COALESCE(MAX(in_main), 0) + 1 FROM wal_mark";
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
+        let next: i64 = on_db!(transaction.conn(), c => sqlx::query_scalar(NEXT).fetch_one(c).await)?;
+        note(self.file.path(), next).map_err(sqlx::Error::Io)?;
+        on_db!(transaction.conn(), c => sqlx::query(SQL).bind(next).execute(c).await.map(drop))?;
+        transaction.commit().await?;
         let is_complete = self.db.checkpoint().await?;
         let changed_at = self.file.changed_at().map_err(sqlx::Error::Io)?;
-        self.write("UPDATE wal_mark SET in_wal = in_main").await?;
+        self.finish().await?;
         Ok(is_complete.then_some(changed_at))
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.write(FINISH).await?;
+        remove_if_exists(&noted_in(self.file.path())).map_err(sqlx::Error::Io)
     }
 
     async fn write(&self, sql: &str) -> Result<()> {
@@ -77,13 +90,37 @@ impl Marker<'_> {
     }
 }
 
-/// Whether a database without a `-wal` has all its changes.
-pub(super) async fn is_whole(connection: &mut SqliteConnection, inode: i64) -> Result<bool> {
-    const SQL: &str = "SELECT in_main = in_wal OR inode = $1 FROM wal_mark";
+/// The file that has the number of a mark that is being made.
+fn noted_in(database: &Path) -> PathBuf {
+    with_suffix(database, ".marking")
+}
+
+fn note(database: &Path, number: i64) -> io::Result<()> {
+    let mut file = File::create(noted_in(database))?;
+    file.write_all(number.to_string().as_bytes())?;
+    file.sync_all()?;
+    sync_folder(database)
+}
+
+/// Whether a database has all its changes, as far as the mark tells.
+pub(super) async fn is_whole(connection: &mut SqliteConnection, database: &Path) -> Result<bool> {
     if !is_markable(connection).await? {
         return Ok(true);
     }
-    Ok(sqlx::query_scalar(SQL).bind(inode).fetch_optional(connection).await?.unwrap_or(true))
+    let marks: Option<(i64, i64)> =
+        sqlx::query_as("SELECT in_main, in_wal FROM wal_mark").fetch_optional(&mut *connection).await?;
+    let Some((in_main, in_wal)) = marks else { return Ok(true) };
+    let noted = fs::read_to_string(noted_in(database)).ok();
+    if in_main == in_wal || noted.is_some_and(|noted| noted == in_main.to_string()) {
+        return Ok(true);
+    }
+    // Without that file, a -wal with frames that belong to the database shows that nothing was left out. The last connection
+    // will move them into the main file, so the mark is completed now.
+    let (_, frames, _): (bool, i64, i64) = sqlx::query_as(SQLITE_CHECKPOINT).fetch_one(&mut *connection).await?;
+    if frames > 0 {
+        sqlx::query(FINISH).execute(connection).await?;
+    }
+    Ok(frames > 0)
 }
 
 /// Removes the mark of the database that this one is a copy of.
@@ -129,14 +166,14 @@ mod tests {
     }
 
     fn marker(db: &Db) -> Marker<'_> {
-        let file = db.opened_file().unwrap();
-        Marker { db, file, inode: file.inode().unwrap() }
+        Marker { db, file: db.opened_file().unwrap() }
     }
 
     /// Ends as a process does that is killed between the two steps.
     async fn mark_halfway(db: &Db) {
-        let sql = format!("INSERT INTO wal_mark VALUES (1, 8, 7, {})", marker(db).inode);
-        marker(db).write(&sql).await.unwrap();
+        let marker = marker(db);
+        note(marker.file.path(), 8).unwrap();
+        marker.write("INSERT INTO wal_mark VALUES (1, 8, 7)").await.unwrap();
     }
 
     #[tokio::test]
@@ -163,13 +200,41 @@ mod tests {
     async fn database_of_a_process_that_was_killed_between_the_steps_is_accepted() {
         let (db, folder) = testing::sqlite().await;
         mark_halfway(&db).await;
+        let original = folder.path().join("test.db");
+        file_at(&original).check().await.unwrap();
         // The last connection moves everything into the main file and removes the -wal.
         db.close().await;
-        let original = folder.path().join("test.db");
         assert!(!with_suffix(&original, "-wal").exists());
         file_at(&original).check().await.unwrap();
-        fs::rename(&original, folder.path().join("moved.db")).unwrap();
-        file_at(&folder.path().join("moved.db")).check().await.unwrap();
+        let db = Db::open(&format!("sqlite:{}", original.display())).await.unwrap();
+        marker(&db).mark().await.unwrap();
+        db.close().await;
+        assert!(!noted_in(&original).exists());
+        assert_eq!(verdict(folder.path(), &[""]).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn copy_of_all_files_of_a_process_that_was_killed_between_the_steps_is_accepted_again_and_again() {
+        let (db, folder) = testing::sqlite().await;
+        mark_halfway(&db).await;
+        assert_eq!(verdict(folder.path(), &["", "-wal"]).await, Ok(()));
+        let copy = file_at(&folder.path().join("copy.db"));
+        assert!(!with_suffix(copy.path(), "-wal").exists(), "the last connection has moved it");
+        copy.check().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn copy_is_refused_in_the_place_of_the_original_and_beside_another_wal() {
+        let (db, folder) = testing::sqlite().await;
+        let [original, copy] = ["test.db", "other.db"].map(|name| folder.path().join(name));
+        marker(&db).mark().await.unwrap();
+        fs::copy(&original, &copy).unwrap();
+        fs::write(with_suffix(&copy, "-wal"), "junk").unwrap();
+        assert!(file_at(&copy).check().await.is_err());
+        db.close().await;
+        // This keeps the inode of the original.
+        fs::copy(&copy, &original).unwrap();
+        assert!(file_at(&original).check().await.is_err());
     }
 
     #[tokio::test]
