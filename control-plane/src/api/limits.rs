@@ -26,7 +26,11 @@ use shared::{Timestamp, digest::Digest};
 
 use self::in_progress::{InProgress, InProgressGuard};
 use super::{Error, access::authorization, body, client_address::AddressSource};
-use crate::{app::App, config::Config, storage::as_caller};
+use crate::{
+    app::App,
+    config::Config,
+    storage::{Caller, as_caller},
+};
 
 pub use self::in_progress::TooManyInProgress;
 
@@ -142,7 +146,7 @@ pub async fn limit_callers(State(app): State<App>, mut request: Request, next: N
 }
 
 /// Tells callers apart, where they share what the database can do. What nobody has authenticated yet is cheap.
-fn caller(headers: &HeaderMap) -> u64 {
+fn caller(headers: &HeaderMap) -> Caller {
     let mut hasher = DefaultHasher::new();
     shared::caller::management_key(authorization(headers)).ok().hash(&mut hasher);
     hasher.finish()

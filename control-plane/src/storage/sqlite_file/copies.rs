@@ -67,9 +67,12 @@ impl Marker<'_> {
         const SQL: &str = "INSERT INTO wal_mark (only_row, in_main, in_wal) VALUES (1, $1, 0)
              ON CONFLICT (only_row) DO UPDATE SET in_main = excluded.in_main";
         const NEXT: &str = "SELECT COALESCE(MAX(in_main), 0) + 1 FROM wal_mark";
-        let mut transaction = self.db.write_as(Priority::Publisher).await?;
-        let next: i64 = on_db!(transaction.conn(), c => sqlx::query_scalar(NEXT).fetch_one(c).await)?;
+        let mut reader = self.db.read_as(Priority::Publisher).await?;
+        let next: i64 = on_db!(reader.conn(), c => sqlx::query_scalar(NEXT).fetch_one(c).await)?;
+        drop(reader);
+        // Before the transaction, in which others would wait for the disk. Nobody else marks this database.
         note(self.file.path(), next).map_err(sqlx::Error::Io)?;
+        let mut transaction = self.db.write_as(Priority::Publisher).await?;
         on_db!(transaction.conn(), c => sqlx::query(SQL).bind(next).execute(c).await.map(drop))?;
         transaction.commit().await?;
         let is_complete = self.db.checkpoint().await?;
