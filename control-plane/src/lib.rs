@@ -1,23 +1,34 @@
-//! The control plane of Latchkey: the management API, its storage, and the publisher that feeds the edge.
+//! The control plane of Latchkey: the management API, its storage, and the tasks that keep the edge up to date.
+//!
+//! From the top floor down; nothing imports from a floor above its own:
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`api`] | every route, one file for each verb |
-//! | [`storage`] | every SQL text |
-//! | [`edge`] | what the edge is told: the publisher, and the rebuilding and comparing of its store |
-//! | [`usage`] | how often keys are validated: the server's own count, and the task that writes it |
-//! | `server` | how long connections may wait, beneath [`api`] |
-//! | `sweeper` | the task that forgets what is old |
-//! | `text` | which characters people cannot see, and which texts search takes for the same |
 //! | [`cli`] | the commands of the binary `latchkey` |
+//! | [`http`] | every route, and the server |
+//! | [`state`] | what handlers are given |
+//! | [`tasks`] | what runs by itself beside the server |
+//! | [`service`] | the use cases, each of them once |
+//! | [`edge`] | the change feed, Workers KV, and the wait for them |
+//! | [`storage`] | every SQL statement |
+//! | [`limits`] | how many requests a caller may make |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
-//! | [`clock`], [`entropy`] | the two places that read time and randomness |
+//! | [`metrics`], `text` | what is counted; invisible characters, and folding for search |
+//! | [`clock`], [`entropy`] | the only places that read the time and randomness |
 //!
 //! The binary `latchkey` is a thin shell around it; this is all it takes to answer a request:
 //!
 //! ```
 //! use axum::{body::Body, http::Request};
-//! use control_plane::{api, app::App, clock::Clock, config::Config, storage::Db};
+//! use control_plane::{
+//!     clock::Clock,
+//!     config::Config,
+//!     http,
+//!     service::usage::{Retention, Usage},
+//!     state::AppState,
+//!     storage::Db,
+//!     tasks::TaskContext,
+//! };
 //! use tower::ServiceExt;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -26,7 +37,10 @@
 //! # let file = folder.path().join("latchkey.db");
 //! let db = Db::open(&format!("sqlite:{}", file.display())).await?;
 //! db.migrate().await?;
-//! let router = api::router(App::new(db, Clock::system()), &Config::load(None, None)?);
+//! let context = TaskContext::new(db, Clock::system(), Usage::new(Retention::default()));
+//! let database = context.database();
+//! let state = AppState::new(database, context.clock, context.usage, context.metrics);
+//! let router = http::router(state, &Config::load(None, None)?);
 //!
 //! let answer = router.oneshot(Request::get("/ready").body(Body::empty())?).await?;
 //! assert_eq!(answer.status(), 200);
@@ -34,17 +48,18 @@
 //! # }
 //! ```
 
-pub mod api;
-pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod entropy;
-pub mod keys;
+pub mod http;
+pub mod limits;
 pub mod metrics;
-mod server;
+pub mod service;
+pub mod state;
 pub mod storage;
-mod sweeper;
+pub mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
-pub mod usage;

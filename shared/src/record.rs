@@ -159,6 +159,14 @@ pub struct Revoked {
     pub reason: String,
 }
 
+impl Revoked {
+    /// A revocation at this time, for this reason.
+    #[must_use]
+    pub fn new(reason: &str, at: Timestamp) -> Self {
+        Self { at, reason: reason.to_owned() }
+    }
+}
+
 /// Orders the states of one key. It never goes back, not even after a backup was restored, because it follows the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -9,16 +9,17 @@ use crate::{
     clock::{Clock, Stopwatch},
     config::{Config, EdgeConfig},
     edge::{
+        Wake,
         feed::FeedClient,
         feeder::Feeder,
         flush::Flusher,
         kv::Kv,
-        reseed,
-        restore::Restorer,
         sync,
         verify::{self, Comparison, Difference},
     },
+    service::Database,
     storage::{Db, feed},
+    tasks::{reseed, restore::Restorer},
 };
 
 #[derive(Debug, Subcommand)]
@@ -128,7 +129,8 @@ async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, pru
 
 /// A database that was restored from a backup must not be written over what the edge knows better.
 async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
-    let restorer = Restorer { db, clock, feed: feeder.client(), secrets: &edge.secrets };
+    let database = &Database::new(db.clone(), None, Wake::default());
+    let restorer = Restorer { db, database, clock, feed: feeder.client(), secrets: &edge.secrets };
     match restorer.catch_up(&Kv::new(edge, clock.clone())?).await {
         Ok(restored) if restored.changes() > 0 => {
             let changes = restored.changes();

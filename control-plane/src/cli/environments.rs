@@ -5,10 +5,12 @@ use shared::key::Prefix;
 
 use crate::{
     clock::Clock,
-    keys,
+    edge::Wake,
+    entropy::OsEntropy,
+    service::{Database, commit, environments},
     storage::{
-        Db,
-        environments::{self, Environment},
+        Db, Priority,
+        environments::{self as rows, Environment},
     },
     text,
 };
@@ -50,9 +52,10 @@ async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) ->
         force || !prefix.is_taken(),
         "secret scanners take keys that begin with `{prefix}_` for another company's; choose another prefix, or insist with --force"
     );
-    let mut transaction = db.write().await?;
-    let environment = keys::create_environment(transaction.conn(), name, prefix, &Clock::system()).await?;
-    transaction.commit().await?;
+    let now = Clock::system().now();
+    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await?;
+    let (environment, change) = environments::create(&mut transaction, name, prefix, now, &mut OsEntropy).await?;
+    commit(transaction, change, now).await?;
     if json {
         print_line!("{}", to_json(&environment));
     } else {
@@ -66,7 +69,7 @@ async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) ->
 }
 
 async fn list(db: &Db, json: bool) -> anyhow::Result<()> {
-    let environments = environments::list(db.read().await?.conn()).await?;
+    let environments = rows::list(db.read().await?.conn()).await?;
     if json {
         print_line!("{}", environments.iter().map(to_json).collect::<serde_json::Value>());
         return Ok(());

@@ -2,15 +2,22 @@
 
 use std::path::Path;
 
-use crate::{app::App, cli::secret_file, keys, storage::environments};
+use shared::Timestamp;
+
+use crate::{
+    cli::secret_file,
+    entropy::OsEntropy,
+    service::{Database, commit_acknowledged, environments, management_keys},
+    storage::{Priority, environments as rows},
+};
 
 /// Creates the first environment and its management key, unless there is an environment. The key goes into the file, if
 /// its path is not empty, and otherwise to standard output; it is shown nowhere else, and never again.
-pub(super) async fn greet(app: &App, key_file: &str) -> anyhow::Result<()> {
+pub(super) async fn greet(database: &Database, now: Timestamp, key_file: &str) -> anyhow::Result<()> {
     let key_file = (!key_file.is_empty()).then(|| Path::new(key_file));
-    let mut transaction = app.db.write().await?;
-    environments::lock_all(transaction.conn()).await?;
-    if !environments::list(transaction.conn()).await?.is_empty() {
+    let mut transaction = database.begin(Priority::Normal).await?;
+    rows::lock_all(transaction.conn()).await?;
+    if !rows::list(transaction.conn()).await?.is_empty() {
         drop(transaction);
         if let Some(file) = key_file
             && secret_file::recover(file)?
@@ -20,13 +27,13 @@ pub(super) async fn greet(app: &App, key_file: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let prefix = "lk_live".parse()?;
-    let environment = keys::create_environment(transaction.conn(), "Default", prefix, &app.clock).await?;
-    let everything = [shared::scope::ALL.to_owned()];
-    let key =
-        keys::create_management_key(&mut transaction, &environment.id, "First key", &everything, &app.clock).await?;
+    let entropy = &mut OsEntropy;
+    let (environment, creation) = environments::create(&mut transaction, "Default", prefix, now, entropy).await?;
+    let (id, everything) = (&environment.id, [shared::scope::ALL.to_owned()]);
+    let (key, change) = management_keys::create(&mut transaction, id, "First key", &everything, now, entropy).await?;
     // On disk before the commit: a key that is valid and that nobody has would be worse than a file too many.
     let pending = key_file.map(|file| secret_file::write(file, key.text.expose())).transpose()?;
-    transaction.commit().await?;
+    commit_acknowledged(transaction, creation.and(change), now).await?;
     print_line!("This is the first run: made the environment {}.", environment.id);
     match (pending, key_file) {
         (Some(pending), Some(file)) => {

@@ -3,21 +3,27 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
-use shared::id::{EnvironmentId, ManagementKeyId};
+use shared::{
+    id::{EnvironmentId, ManagementKeyId},
+    record::Revoked,
+};
 use tokio::sync::watch;
 
 use crate::{
-    app::App,
     cli::secret_file,
     clock::Clock,
     config::{Config, EdgeConfig},
-    edge::{acknowledge::Committed, changes::Subject, pump},
-    keys,
+    edge::Wake,
+    entropy::OsEntropy,
+    service::{
+        Database, Error, commit, management_keys,
+        usage::{Retention, Usage},
+    },
     storage::{
         Db, Priority, environments,
-        management_keys::{self, ManagementKey},
-        outbox::Kind,
+        management_keys::{self as rows, ManagementKey},
     },
+    tasks::{TaskContext, pump},
     text,
 };
 
@@ -32,7 +38,7 @@ pub(super) enum Command {
         #[arg(long, value_parser = text::parse_name)]
         name: String,
         /// What it may do; give it more than once for more. `*` is everything.
-        #[arg(long = "scope", default_value = "*", value_parser = keys::parse_scope)]
+        #[arg(long = "scope", default_value = "*", value_parser = management_keys::parse_scope)]
         scopes: Vec<String>,
         /// Write the key to this file, which only its owner may read, and print it nowhere. The file must not exist.
         #[arg(long, value_name = "FILE")]
@@ -63,7 +69,7 @@ pub(super) async fn run(command: Command, config: &Config, db: &Db) -> anyhow::R
             create(db, &environment, &name, &scopes, output.as_deref(), json).await
         }
         Command::List { environment, json } => list(db, &environment, json).await,
-        Command::Revoke { id } => revoke(App::new(db.clone(), Clock::system()), config.edge()?, &id).await,
+        Command::Revoke { id } => revoke(db, config.edge()?, &id).await,
     }
 }
 
@@ -75,13 +81,15 @@ async fn create(
     output: Option<&Path>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let mut transaction = db.write().await?;
+    let now = Clock::system().now();
+    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await?;
     environments::get(transaction.conn(), environment)
         .await?
         .with_context(|| format!("there is no environment {environment}; `latchkey environments list` shows them"))?;
-    let key = keys::create_management_key(&mut transaction, environment, name, scopes, &Clock::system()).await?;
+    let (key, change) =
+        management_keys::create(&mut transaction, environment, name, scopes, now, &mut OsEntropy).await?;
     let pending = output.map(|file| secret_file::write(file, key.text.expose())).transpose()?;
-    transaction.commit().await?;
+    commit(transaction, change, now).await?;
     if let Some(pending) = pending {
         pending.keep()?;
     }
@@ -100,7 +108,7 @@ async fn create(
 }
 
 async fn list(db: &Db, environment: &EnvironmentId, json: bool) -> anyhow::Result<()> {
-    let keys = management_keys::list(db.read().await?.conn(), environment).await?;
+    let keys = rows::list(db.read().await?.conn(), environment).await?;
     if json {
         print_line!("{}", keys.iter().map(to_json).collect::<serde_json::Value>());
         return Ok(());
@@ -123,42 +131,47 @@ fn to_json(key: &ManagementKey) -> serde_json::Value {
     })
 }
 
-async fn revoke(app: App, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> anyhow::Result<()> {
+async fn revoke(db: &Db, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> anyhow::Result<()> {
+    let context = TaskContext::new(db.clone(), Clock::system(), Usage::new(Retention::default()));
     let Some(edge) = edge else {
-        commit_revocation(&app, id).await?;
+        commit_revocation(&context, id).await?;
         print_line!("Revoked {id}.");
         return Ok(());
     };
-    let (app, pump, _) = pump::connect(app, edge)?;
-    let committed = commit_revocation(&app, id).await?;
-    print_line!("Revoked {id}.");
+    // The pump appends the revocation to the change feed.
+    let (context, pump, _) = pump::connect(context, edge)?;
     let (stop, stopped) = watch::channel(());
     let pump = tokio::spawn(pump.run(stopped));
-    let acknowledged = app.acknowledge(&committed).await;
+    let revoked = commit_revocation(&context, id).await;
     drop(stop);
     pump.await?;
-    acknowledged.context(
-        "it is revoked in the database, but the change feed has not confirmed it, so the edge may still accept it. \
-         `latchkey serve` goes on trying. Run this again to check; `latchkey doctor` shows why",
-    )?;
-    print_line!("The revocation is effective at the edge.");
-    Ok(())
+    match revoked {
+        Ok(()) => {
+            print_line!("Revoked {id}.");
+            print_line!("The revocation is effective at the edge.");
+            Ok(())
+        }
+        Err(error) => match error.downcast_ref() {
+            Some(Error::EdgePending) => {
+                print_line!("Revoked {id}.");
+                Err(error.context(
+                    "the key is revoked in the database, but the change feed has not confirmed it, so the edge may still \
+                     accept it. `latchkey serve` keeps trying. Run this again to check; `latchkey doctor` shows why",
+                ))
+            }
+            _ => Err(error),
+        },
+    }
 }
 
-/// Revokes the key, or finds that it is revoked and nobody was told yet that the edge has been told.
-async fn commit_revocation(app: &App, id: &ManagementKeyId) -> anyhow::Result<Committed> {
-    let mut transaction = app.db.write_as(Priority::Revocation).await?;
-    let revoked = management_keys::revoke(transaction.conn(), id, "revoked_by_operator", app.clock.now()).await?;
-    if let Some(version) = revoked {
-        return Ok(app.commit_change(transaction, Kind::ManagementKey, id.as_str(), version).await?);
-    }
-    let pending = management_keys::unacknowledged_revocation(transaction.conn(), id).await?;
-    drop(transaction);
-    let Some(version) = pending.filter(|_| app.edge.is_some()) else {
+async fn commit_revocation(context: &TaskContext, id: &ManagementKeyId) -> anyhow::Result<()> {
+    let now = context.clock.now();
+    let revoked = Revoked::new(management_keys::REVOKED_BY_OPERATOR, now);
+    let mut transaction = context.database().begin(Priority::Revocation).await?;
+    let Some(change) = management_keys::revoke(&mut transaction, id, &revoked, now).await? else {
         bail!("the management key {id} does not exist, or is revoked already");
     };
-    let priority = Priority::Revocation;
-    Ok(Committed { subject: Subject::Key(Kind::ManagementKey, id.to_string()), version, priority })
+    Ok(commit(transaction, change, now).await?)
 }
 
 #[cfg(test)]
@@ -167,15 +180,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        edge::testing::{World, feed::Mood},
         storage::testing::conformance,
+        testing::{fake_worker::Mood, world::World},
     };
 
     conformance! {
         async fn a_revocation_says_whether_the_edge_was_told(db: Db) {
             let world = World::new(db).await;
             let id = &world.tenant.creator;
-            let revoke_it = async || revoke(world.app(), Some(world.edge()), id).await.map_err(|error| format!("{error:#}"));
+            let revoke_it = async || revoke(&world.db, Some(world.edge()), id).await.map_err(|error| format!("{error:#}"));
             world.feed.set_mood(Mood::Failing);
             let error = revoke_it().await.unwrap_err();
             assert!(error.contains("may still accept it"), "{error}");
@@ -189,8 +202,8 @@ mod tests {
         async fn without_an_edge_there_is_nobody_to_be_told(db: Db) {
             let world = World::new(db).await;
             let id = &world.tenant.creator;
-            revoke(world.app(), None, id).await.unwrap();
-            assert!(revoke(world.app(), Some(world.edge()), id).await.is_err(), "it was told of success");
+            revoke(&world.db, None, id).await.unwrap();
+            assert!(revoke(&world.db, Some(world.edge()), id).await.is_err(), "it was told of success");
         }
     }
 }

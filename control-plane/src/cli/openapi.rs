@@ -1,4 +1,4 @@
 pub(super) fn run() -> anyhow::Result<()> {
-    print_line!("{}", crate::api::openapi().to_pretty_json()?);
+    print_line!("{}", crate::http::openapi().to_pretty_json()?);
     Ok(())
 }

@@ -9,18 +9,19 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, limits::Limits},
-    app::App,
     cli::{database, first_run},
     clock::Clock,
     config::Config,
-    edge::publishing::Publishing,
-    server,
+    edge::lookup::Lookup,
+    http::{self, server},
+    limits::Limits,
+    service::usage::{Retention, Usage},
+    state::AppState,
     storage::{
-        environments,
+        Db, environments,
         sqlite_file::{self, ServeLock},
     },
-    usage::Retention,
+    tasks::{TaskContext, Tasks},
 };
 
 /// Serves until SIGTERM or SIGINT, and then stops in this order:
@@ -40,19 +41,19 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
     };
-    let Some(Prepared { app, publishing, listener, lock: _lock }) = prepared else {
+    let Some(Prepared { state, db, tasks, listener, lock: _lock }) = prepared else {
         tracing::info!("received SIGTERM or SIGINT before the database was ready");
         return Ok(());
     };
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
 
     let (stop, stopped) = watch::channel(());
-    let marking = sqlite_file::keep_marked(app.db.clone(), stopped.clone());
-    let tasks = futures::future::join(publishing.run(stopped), marking);
+    let marking = sqlite_file::keep_marked(db.clone(), stopped.clone());
+    let tasks = futures::future::join(tasks.run(stopped), marking);
     let mut tasks = tokio::spawn(tasks);
     let handle = Handle::new();
     let keep_alive = Duration::from_secs(config.keep_alive_seconds);
-    let router = api::router(app.clone(), config);
+    let router = http::router(state.clone(), config);
     let mut server = tokio::spawn(server::serve(listener, router, keep_alive, handle.clone()));
 
     let received_sigterm = tokio::select! {
@@ -66,7 +67,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let tasks_deadline = deadline.deadline() - (shutdown - drain) / 10;
     if received_sigterm {
         tracing::info!(?drain, "received SIGTERM; /ready answers 503 until the listener closes");
-        app.start_draining();
+        state.start_draining();
         tokio::select! {
             () = sleep(drain) => {}
             _ = interrupt.recv() => {}
@@ -91,7 +92,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
             tracing::warn!("aborting background tasks, which did not finish in time; the next start resumes them");
             tasks.abort();
         }
-        app.db.close().await;
+        db.close().await;
         Ok(())
     };
     tokio::select! {
@@ -107,22 +108,28 @@ async fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     config.edge()?;
     let limits = Limits::of(config)?;
     let (db, lock) = database::open_to_serve(config).await?;
-    let app = App::new(db.clone(), Clock::system())
-        .with_retention(Retention::of_days(config.usage_retention_days))
-        .with_limits(limits);
-    let (app, publishing) = Publishing::new(config, app)?;
+    let usage = Usage::new(Retention::of_days(config.usage_retention_days));
+    let (context, tasks) = Tasks::new(config, TaskContext::new(db.clone(), Clock::system(), usage))?;
+    let lookup = config.edge()?.map(|edge| Lookup::new(edge, Clock::system())).transpose()?;
     db.migrate().await?;
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
-    first_run::greet(&app, &config.bootstrap_key_file).await?;
-    let database_id = environments::database_id(app.db.read().await?.conn()).await?;
-    Ok(Prepared { app: app.with_database_id(database_id), publishing, listener, lock })
+    let TaskContext { clock, usage, metrics, .. } = context.clone();
+    let database = context.database();
+    first_run::greet(&database, clock.now(), &config.bootstrap_key_file).await?;
+    let database_id = environments::database_id(db.read().await?.conn()).await?;
+    let state = AppState::new(database, clock, usage, metrics)
+        .with_limits(limits)
+        .with_lookup(lookup)
+        .with_database_id(database_id);
+    Ok(Prepared { state, db, tasks, listener, lock })
 }
 
 struct Prepared {
-    app: App,
-    publishing: Publishing,
+    state: AppState,
+    db: Db,
+    tasks: Tasks,
     listener: TcpListener,
     /// Of a SQLite file, held until the database is closed.
     lock: Option<ServeLock>,

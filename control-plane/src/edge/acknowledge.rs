@@ -1,20 +1,15 @@
-//! Telling a caller that a change has reached the edge, and not before it has.
+//! Waiting until a committed change is effective at the edge.
 //!
-//! A handler commits its change through [`App::commit_change`] and the like, and then waits in [`App::acknowledge`] until
-//! the change feed holds this version of the key, or a stricter one: from then on no isolate trusts an older record for
-//! longer than its lease. The pump answers most waiters itself; the others find out from the database, since another
-//! process may have told the feed.
+//! [`EdgeLink::acknowledge`] returns once the change feed holds this version of a key, or a stricter one: from then on no
+//! isolate relies on an older record for longer than its lease. The task that appends to the feed answers most waiters
+//! itself; the others find out from the database, since another process may have appended their change.
 //!
-//! A change that was committed stands, whether or not the wait succeeds, and the row of its key remembers that nobody was
-//! told. So whoever repeats the call takes up the wait, and gets the success that the first call did not get.
+//! A change that was committed stands, whether or not the wait succeeds, and its row remembers that no caller has received an
+//! acknowledgement. So the same call, repeated, resumes the wait, and gets the success that the first call did not get.
 
 use std::{sync::Arc, time::Duration};
 
-use shared::{
-    feed::{Effect, Scope, Status},
-    id::EnvironmentId,
-    record::Version,
-};
+use shared::{feed::Status, record::Version};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{interval, timeout},
@@ -22,22 +17,20 @@ use tokio::{
 
 use super::{changes::Subject, feed::FeedClient, feeder::Ahead};
 use crate::{
-    app::App,
+    metrics::Metrics,
     storage::{
-        self, Priority, Writer, edge_sync,
-        feed::{self, ScopeChange},
-        outbox::{self, Kind, Route},
+        self, Db, Priority, edge_sync, feed,
+        outbox::{self, Kind},
     },
 };
 
-/// How long a call waits for a change to reach the edge.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the creation of a key waits, which then succeeds anyway: whoever asks for a key that is not there yet is
-/// refused, and nothing is wrong with that.
-const PATIENCE_FOR_CREATION: Duration = Duration::from_secs(1);
+/// How long a call waits for a change to be effective at the edge.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the creation of a key waits, which then succeeds anyway: until the edge has the key, it is refused, which is safe.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a waiter asks the database.
-const LOOK_EACH: Duration = Duration::from_millis(250);
-/// How many waiters the pump takes note of. The others find out from the database.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// How many waiters the appending task knows. The others find out from the database.
 const WAITERS_MAX: usize = 10_000;
 
 /// A change that was committed.
@@ -47,34 +40,57 @@ pub struct Committed {
     pub subject: Subject,
     /// The version of the key or the generation of the scope that it has since.
     pub version: Version,
-    /// How urgent what follows is.
+    /// How urgent the reads and writes of the wait are.
     pub priority: Priority,
 }
 
-/// Why nobody can be told that a change has reached the edge.
+impl Committed {
+    /// A committed change of a key.
+    #[must_use]
+    pub const fn key(kind: Kind, id: String, version: Version, priority: Priority) -> Self {
+        Self { subject: Subject::Key(kind, id), version, priority }
+    }
+
+    /// A committed change of the scope with this name.
+    #[must_use]
+    pub const fn scope(name: String, generation: Version, priority: Priority) -> Self {
+        Self { subject: Subject::Scope(name), version: generation, priority }
+    }
+
+    /// The same, as urgent as that.
+    #[must_use]
+    pub fn with_priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
+}
+
+/// Why a change cannot be acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Unacknowledged {
     /// The feed does not hold it yet.
-    #[error("the change has not reached the edge yet")]
+    #[error("the change is not effective at the edge yet")]
     Pending,
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] sqlx::Error),
 }
 
-/// Someone who waits until the feed holds a change.
+/// A caller who waits until the feed holds a change.
 #[derive(Debug)]
-pub(super) struct Waiter {
-    pub(super) change: Committed,
-    pub(super) done: oneshot::Sender<()>,
+pub struct Waiter {
+    /// What is waited for.
+    pub change: Committed,
+    /// Sent once the feed holds it.
+    pub done: oneshot::Sender<()>,
 }
 
-/// Those who wait for their change.
+/// The callers who wait.
 #[derive(Debug)]
 pub struct Waiters {
-    pub(super) queue: mpsc::Receiver<Waiter>,
-    /// Those whom the pump has before it.
-    pub(super) taken: Vec<Waiter>,
+    /// Those that are still queued.
+    pub queue: mpsc::Receiver<Waiter>,
+    /// Those that are already taken from the queue.
+    pub taken: Vec<Waiter>,
 }
 
 /// What the feed was like when it was last spoken to.
@@ -89,7 +105,7 @@ pub enum Seen {
     Failed(String),
 }
 
-/// What connects request handlers with the tasks that tell the edge.
+/// What connects use cases with the tasks that append to the feed.
 #[derive(Debug)]
 pub struct EdgeLink {
     /// The change feed.
@@ -97,7 +113,9 @@ pub struct EdgeLink {
     waiters: mpsc::Sender<Waiter>,
     ahead: mpsc::Sender<Vec<Ahead>>,
     seen: watch::Sender<Seen>,
-    patience: Duration,
+    timeout: Duration,
+    db: Db,
+    metrics: Arc<Metrics>,
 }
 
 /// The other ends of an [`EdgeLink`].
@@ -113,14 +131,19 @@ pub struct LinkEnds {
 impl EdgeLink {
     /// A link to this feed.
     #[must_use]
-    pub fn new(feed: FeedClient) -> (Arc<Self>, LinkEnds) {
-        Self::with_patience(feed, PATIENCE)
+    pub fn new(feed: FeedClient, db: Db, metrics: Arc<Metrics>) -> (Arc<Self>, LinkEnds) {
+        Self::with_timeout(feed, db, metrics, TIMEOUT)
     }
 
-    pub(crate) fn with_patience(feed: FeedClient, patience: Duration) -> (Arc<Self>, LinkEnds) {
+    pub(crate) fn with_timeout(
+        feed: FeedClient,
+        db: Db,
+        metrics: Arc<Metrics>,
+        timeout: Duration,
+    ) -> (Arc<Self>, LinkEnds) {
         let (waiters, queue) = mpsc::channel(WAITERS_MAX);
         let (ahead, ahead_end) = mpsc::channel(1);
-        let link = Self { feed, waiters, ahead, seen: watch::Sender::default(), patience };
+        let link = Self { feed, db, metrics, waiters, ahead, seen: watch::Sender::default(), timeout };
         (Arc::new(link), LinkEnds { waiters: Waiters { queue, taken: vec![] }, ahead: ahead_end })
     }
 
@@ -130,152 +153,74 @@ impl EdgeLink {
         self.seen.subscribe()
     }
 
-    pub(super) fn see(&self, seen: Seen) {
+    /// Reports the state of the feed.
+    pub fn see(&self, seen: Seen) {
         self.seen.send_replace(seen);
     }
 
-    pub(super) fn report_ahead(&self, ahead: Vec<Ahead>) {
+    /// Reports keys of which the feed holds more than the database.
+    pub fn report_ahead(&self, ahead: Vec<Ahead>) {
         // Nobody may be listening, or the listener be busy with the last ones.
         let _ = self.ahead.try_send(ahead);
     }
 
-    /// Waits until the feed holds a change. `false` if that takes too long.
-    async fn wait(&self, app: &App, change: &Committed, patience: Duration) -> storage::Result<bool> {
-        let _waiting = app.metrics.feed.count_waiting();
-        let (done, told) = oneshot::channel();
-        // Without room there, the database tells.
-        let _ = self.waiters.try_send(Waiter { change: change.clone(), done });
-        let held = async {
-            tokio::select! {
-                Ok(()) = told => Ok(()),
-                looked = look_until_fed(app, change) => looked,
-            }
-        };
-        timeout(patience.min(self.patience), held).await.map_or(Ok(false), |held| held.map(|()| true))
-    }
-}
-
-async fn look_until_fed(app: &App, change: &Committed) -> storage::Result<()> {
-    let mut ticks = interval(LOOK_EACH);
-    // The first one is at once.
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        let mut reader = app.db.read_as(change.priority).await?;
-        let is_fed = match &change.subject {
-            Subject::Key(_, id) => outbox::is_fed(reader.conn(), id, change.version).await?,
-            Subject::Scope(name) => feed::is_scope_fed(reader.conn(), name, change.version).await?,
-        };
-        if is_fed {
-            return Ok(());
-        }
-    }
-}
-
-impl App {
-    /// Commits the change of an existing key.
-    ///
-    /// # Errors
-    /// If the database fails. Nothing is changed then.
-    pub async fn commit_change(
-        &self,
-        mut transaction: Writer,
-        kind: Kind,
-        id: &str,
-        version: Version,
-    ) -> storage::Result<Committed> {
-        let now = self.clock.now();
-        edge_sync::note_change(transaction.conn(), kind, id, self.edge.is_none(), now).await?;
-        self.commit_creation(transaction, kind, id, version).await
-    }
-
-    /// Commits the creation of a key.
-    ///
-    /// # Errors
-    /// If the database fails. There is no such key then.
-    pub async fn commit_creation(
-        &self,
-        mut transaction: Writer,
-        kind: Kind,
-        id: &str,
-        version: Version,
-    ) -> storage::Result<Committed> {
-        let priority = transaction.priority();
-        outbox::add(transaction.conn(), kind, id, version, Route::FeedFirst, self.clock.now()).await?;
-        transaction.commit().await?;
-        self.publisher.notify();
-        Ok(Committed { subject: Subject::Key(kind, id.to_owned()), version, priority })
-    }
-
-    /// Commits what changes everything of a scope, and with it the keys that it changed and queued. The feed gets one entry
-    /// for all of them; their records follow to the store at its pace.
-    ///
-    /// # Errors
-    /// If the database fails. Nothing is changed then.
-    pub async fn commit_scope(
-        &self,
-        mut transaction: Writer,
-        scope: &Scope<'_>,
-        environment: &EnvironmentId,
-        generation: Version,
-        effect: Effect,
-    ) -> storage::Result<Committed> {
-        let now = self.clock.now();
-        let mut change = ScopeChange::new(scope, environment, generation, effect, now);
-        change.acknowledged = self.edge.is_none();
-        let priority = transaction.priority();
-        feed::add_scope(transaction.conn(), &change).await?;
-        transaction.commit().await?;
-        self.publisher.notify();
-        Ok(Committed { subject: Subject::Scope(change.name), version: generation, priority })
-    }
-
-    /// The last change of a scope, if nobody was told yet that the edge has it: whoever repeats the call that made it takes up
-    /// the wait. Without an edge there is nothing to wait for. The transaction ends here: it would hold rows, and on SQLite the
-    /// file, while the caller waits.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn pending_scope(
-        &self,
-        mut transaction: Writer,
-        scope: &Scope<'_>,
-        environment: &EnvironmentId,
-    ) -> storage::Result<Option<Committed>> {
-        let priority = transaction.priority();
-        let pending = feed::unacknowledged_scope(transaction.conn(), environment, scope).await?;
-        let pending = pending.filter(|_| self.edge.is_some());
-        Ok(pending.map(|version| Committed { subject: Subject::Scope(scope.name()), version, priority }))
-    }
-
-    /// Returns when the edge has the change, and notes that somebody was told. Without an edge that is at once.
+    /// Returns once the edge has the change, and records that a caller has received an acknowledgement.
     ///
     /// # Errors
     /// If it takes too long, or the database fails. The change stands all the same.
     pub async fn acknowledge(&self, change: &Committed) -> Result<(), Unacknowledged> {
-        let Some(edge) = &self.edge else { return Ok(()) };
-        if !edge.wait(self, change, PATIENCE).await? {
+        if !self.wait(change, TIMEOUT).await? {
             return Err(Unacknowledged::Pending);
         }
-        note_acknowledged(self, change).await?;
+        self.record_acknowledged(change).await?;
         Ok(())
     }
 
-    /// Waits a moment for the edge to have a key that was created. It does not matter much if it has not.
+    /// Waits briefly for the edge to have a key that was created. It does not matter much if it has not.
     pub async fn await_creation(&self, change: &Committed) {
-        if let Some(edge) = &self.edge {
-            let _ = edge.wait(self, change, PATIENCE_FOR_CREATION).await;
-        }
+        let _ = self.wait(change, CREATION_TIMEOUT).await;
     }
-}
 
-async fn note_acknowledged(app: &App, change: &Committed) -> storage::Result<()> {
-    let mut transaction = app.db.write_as(change.priority).await?;
-    match &change.subject {
-        Subject::Key(kind, id) => {
-            edge_sync::note_acknowledged(transaction.conn(), *kind, id, change.version).await?;
-        }
-        Subject::Scope(name) => feed::note_scope_acknowledged(transaction.conn(), name, change.version).await?,
+    /// Waits until the feed holds a change. `false` if that takes too long.
+    async fn wait(&self, change: &Committed, longest: Duration) -> storage::Result<bool> {
+        let _waiting = self.metrics.feed.count_waiting();
+        let (done, answered) = oneshot::channel();
+        // If the queue is full, the database answers.
+        let _ = self.waiters.try_send(Waiter { change: change.clone(), done });
+        let in_feed = async {
+            tokio::select! {
+                Ok(()) = answered => Ok(()),
+                checked = self.check_until_fed(change) => checked,
+            }
+        };
+        timeout(longest.min(self.timeout), in_feed).await.map_or(Ok(false), |fed| fed.map(|()| true))
     }
-    transaction.commit().await
+
+    async fn check_until_fed(&self, change: &Committed) -> storage::Result<()> {
+        let mut ticks = interval(CHECK_INTERVAL);
+        // The first tick is immediate.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let mut reader = self.db.read_as(change.priority).await?;
+            let is_fed = match &change.subject {
+                Subject::Key(_, id) => outbox::is_fed(reader.conn(), id, change.version).await?,
+                Subject::Scope(name) => feed::is_scope_fed(reader.conn(), name, change.version).await?,
+            };
+            if is_fed {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn record_acknowledged(&self, change: &Committed) -> storage::Result<()> {
+        let mut transaction = self.db.write_as(change.priority).await?;
+        match &change.subject {
+            Subject::Key(kind, id) => {
+                edge_sync::note_acknowledged(transaction.conn(), *kind, id, change.version).await?;
+            }
+            Subject::Scope(name) => feed::note_scope_acknowledged(transaction.conn(), name, change.version).await?,
+        }
+        transaction.commit().await
+    }
 }

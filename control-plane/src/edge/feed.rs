@@ -58,7 +58,11 @@ impl FeedClient {
         Self::with_timeout(edge, TIMEOUT)
     }
 
-    pub(super) fn with_timeout(edge: &EdgeConfig, timeout: Duration) -> anyhow::Result<Self> {
+    /// The same with another time limit.
+    ///
+    /// # Errors
+    /// If the edge's settings are wrong.
+    pub fn with_timeout(edge: &EdgeConfig, timeout: Duration) -> anyhow::Result<Self> {
         let worker = Url::parse(&edge.url).context("edge_url is not a URL")?;
         ensure!(matches!(worker.scheme(), "http" | "https"), "edge_url must begin with `https://` or `http://`");
         let mut token = header::HeaderValue::try_from(format!("Bearer {}", edge.secrets.ingress_token()))?;

@@ -98,7 +98,9 @@ impl Feeder {
         Ok(Self::with_client(client, edge, db, clock))
     }
 
-    pub(super) fn with_client(client: FeedClient, edge: EdgeConfig, db: Db, clock: Clock) -> Self {
+    /// The same with this client.
+    #[must_use]
+    pub fn with_client(client: FeedClient, edge: EdgeConfig, db: Db, clock: Clock) -> Self {
         Self { db, clock, client, secrets: edge.secrets, known: None, has_read_known: false }
     }
 

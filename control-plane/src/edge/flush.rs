@@ -101,7 +101,9 @@ impl Flusher {
         Ok(Self::with_kv(kv, edge, db, clock))
     }
 
-    pub(super) fn with_kv(kv: Kv, edge: EdgeConfig, db: Db, clock: Clock) -> Self {
+    /// The same with this client.
+    #[must_use]
+    pub fn with_kv(kv: Kv, edge: EdgeConfig, db: Db, clock: Clock) -> Self {
         Self { db, clock, kv, secrets: edge.secrets, pace: Pace::new(edge.batch_pairs), body_limit: kv::BODY_LIMIT }
     }
 

@@ -205,7 +205,11 @@ impl Kv {
         Self::with_timeout(edge, clock, TIMEOUT)
     }
 
-    pub(super) fn with_timeout(edge: &EdgeConfig, clock: Clock, timeout: Duration) -> anyhow::Result<Self> {
+    /// The same with another time limit.
+    ///
+    /// # Errors
+    /// If the edge's settings are wrong.
+    pub fn with_timeout(edge: &EdgeConfig, clock: Clock, timeout: Duration) -> anyhow::Result<Self> {
         let mut namespace = Url::parse(&edge.kv_url).context("edge_kv_url is not a URL")?;
         ensure!(matches!(namespace.scheme(), "http" | "https"), "edge_kv_url must begin with `https://` or `http://`");
         if let Ok(mut segments) = namespace.path_segments_mut() {

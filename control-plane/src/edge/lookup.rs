@@ -140,8 +140,8 @@ impl Allowance {
 mod tests {
     use super::*;
     use crate::{
-        edge::testing::{World, feed::Mood},
         storage::{Db, api_keys, testing::conformance},
+        testing::{fake_worker::Mood, world::World},
     };
 
     fn at(millis: i64) -> Timestamp {

@@ -1,22 +1,15 @@
-//! What the edge is told.
+//! The edge: the change feed, Workers KV, and the wait for them.
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`feed`] | the change feed: client of the Worker's ingress routes |
-//! | [`changes`] | what the feed is told of a key or a scope |
-//! | [`feeder`] | brings changes into the feed |
-//! | [`pump`] | does so while the server runs |
-//! | [`acknowledge`] | tells callers when it is done |
-//! | [`keeper`] | keeps feed and database in agreement while the server runs |
-//! | [`restore`] | gives back to a restored database what the feed knows |
-//! | [`reseed`] | tells a feed everything that it must know |
-//! | [`kv`] | the edge's store: client of the REST API of Workers KV |
-//! | [`flush`] | writes what changed to it once the feed has it, and the rules of that |
-//! | [`publishing`] | all that runs beside the server |
-//! | [`publisher`] | flushes while the server runs |
-//! | [`reseal`] | writes every record again before it is too old |
-//! | [`lookup`] | which version of one key the edge has |
-//! | [`sync`] | rebuilds the store |
+//! | [`feed`] | the client of the change feed, by the Worker's ingress routes |
+//! | [`changes`] | what is appended to the feed for a key or a scope |
+//! | [`feeder`] | appends changes to the feed |
+//! | [`acknowledge`] | waits until a change is effective at the edge |
+//! | [`kv`] | the client of the REST API of Workers KV |
+//! | [`flush`] | writes changed records to Workers KV once the feed has them, and the rules of that |
+//! | [`lookup`] | finds out which version of a key the edge has |
+//! | [`sync`] | rebuilds what Workers KV holds |
 //! | [`verify`] | compares it with the database |
 
 pub mod acknowledge;
@@ -24,25 +17,16 @@ pub mod changes;
 pub mod feed;
 pub mod feeder;
 pub mod flush;
-pub mod keeper;
 pub mod kv;
 pub mod lookup;
-pub mod publisher;
-pub mod publishing;
-pub mod pump;
-pub mod reseal;
-pub mod reseed;
-pub mod restore;
 pub mod sync;
-#[cfg(test)]
-pub(crate) mod testing;
 pub mod verify;
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// Wakes the publisher when something was committed. Losing a wake loses nothing: the publisher also looks by itself.
+/// Wakes the publisher when something was committed. A lost wake loses nothing: the publisher also checks by itself.
 #[derive(Debug, Clone, Default)]
 pub struct Wake(Arc<Notify>);
 

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use shared::{
     Timestamp,
     digest::{Digest, KvKey},
     id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
-    record::{ApiKeyGrant, Generations, Grant, Membership, Owner, Record, Role, Version},
+    record::{ApiKeyGrant, Generations, Grant, Membership, Owner, Record, Revoked, Role, Version},
 };
 use sqlx::FromRow;
 
-use super::{
-    Conn, JsonText, Page, PageRequest, Result, dialect::sql, key_terms::Terms, management_keys::revoked,
-    outbox::unless_queued,
-};
+use super::{Conn, JsonText, Page, PageRequest, Result, dialect::sql, management_keys::revoked, outbox::unless_queued};
 
 /// A customer's key, with what its record needs of its organization and environment.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -37,7 +35,7 @@ pub struct ApiKey {
     /// The resources that it is limited to.
     pub resources: JsonText<Vec<String>>,
     /// The addresses that it may be used from.
-    pub ip_allow_list: JsonText<Vec<ipnet::IpNet>>,
+    pub ip_allow_list: JsonText<Vec<IpNet>>,
     /// The product's own notes.
     pub metadata: JsonText<BTreeMap<String, String>>,
     /// From when on it is refused.
@@ -167,6 +165,54 @@ impl ApiKey {
     }
 }
 
+/// What can be changed about a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApiKeySettings {
+    /// What people call it.
+    pub name: String,
+    /// The slugs of what it may do.
+    pub permissions: Vec<String>,
+    /// The resources that it is limited to.
+    pub resources: Vec<String>,
+    /// The addresses that it may be used from.
+    pub ip_allow_list: Vec<IpNet>,
+    /// The product's own notes.
+    pub metadata: BTreeMap<String, String>,
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// Until when it is refused.
+    pub not_before: Option<Timestamp>,
+    /// Whether it is refused for the time being.
+    pub disabled: bool,
+}
+
+impl ApiKey {
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let organization_id = self.organization_id.clone();
+        match &self.user_id {
+            Some(id) => Owner::User { id: id.clone(), organization_id },
+            None => Owner::Organization { id: organization_id },
+        }
+    }
+
+    /// What can be changed about it.
+    #[must_use]
+    pub fn settings(&self) -> ApiKeySettings {
+        ApiKeySettings {
+            name: self.name.clone(),
+            permissions: self.permissions.0.clone(),
+            resources: self.resources.0.clone(),
+            ip_allow_list: self.ip_allow_list.0.clone(),
+            metadata: self.metadata.0.clone(),
+            expires_at: self.expires_at,
+            not_before: self.not_before,
+            disabled: self.disabled,
+        }
+    }
+}
+
 /// What a new key is made of.
 #[derive(Debug)]
 pub struct NewApiKey<'a> {
@@ -180,8 +226,8 @@ pub struct NewApiKey<'a> {
     pub digest: &'a Digest,
     /// What people may see of its text.
     pub obfuscated_value: &'a str,
-    /// What is said of it.
-    pub terms: &'a Terms,
+    /// What can be changed about it.
+    pub settings: &'a ApiKeySettings,
     /// The key that it takes the place of.
     pub rotated_from: Option<&'a ApiKeyId>,
     /// Who creates it.
@@ -208,14 +254,14 @@ pub async fn insert(conn: Conn<'_>, key: &NewApiKey<'_>) -> Result<()> {
         .bind(user)
         .bind(key.digest.as_bytes().as_slice())
         .bind(key.obfuscated_value)
-        .bind(&key.terms.name)
-        .bind(JsonText(&key.terms.permissions))
-        .bind(JsonText(&key.terms.resources))
-        .bind(JsonText(&key.terms.ip_allow_list))
-        .bind(JsonText(&key.terms.metadata))
-        .bind(key.terms.expires_at)
-        .bind(key.terms.not_before)
-        .bind(key.terms.disabled)
+        .bind(&key.settings.name)
+        .bind(JsonText(&key.settings.permissions))
+        .bind(JsonText(&key.settings.resources))
+        .bind(JsonText(&key.settings.ip_allow_list))
+        .bind(JsonText(&key.settings.metadata))
+        .bind(key.settings.expires_at)
+        .bind(key.settings.not_before)
+        .bind(key.settings.disabled)
         .bind(key.rotated_from)
         .bind(Version::first(key.now))
         .bind(key.created_by)
@@ -310,19 +356,20 @@ pub async fn revoke(
     conn: Conn<'_>,
     environment: &EnvironmentId,
     id: &ApiKeyId,
-    reason: &str,
+    revoked: &Revoked,
     now: Timestamp,
 ) -> Result<Option<Version>> {
     const SQL: &str = "UPDATE api_keys
-        SET revoked_at = $3, revoked_reason = $4, updated_at = $3,
-            version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+        SET revoked_at = $3, revoked_reason = $4, updated_at = $5,
+            version = CASE WHEN version >= $5 THEN version + 1 ELSE $5 END
         WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL
         RETURNING version";
     on_db!(conn, c => sqlx::query_scalar(SQL)
         .bind(environment)
         .bind(id)
+        .bind(revoked.at)
+        .bind(&revoked.reason)
         .bind(now)
-        .bind(reason)
         .fetch_optional(c).await)
 }
 

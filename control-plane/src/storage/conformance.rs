@@ -1,5 +1,6 @@
 //! Every question, asked of both databases: they must answer alike.
 
+mod api_key_settings;
 mod api_keys;
 mod database;
 mod edge_sync;
@@ -7,7 +8,6 @@ mod environments;
 mod expiry_policies;
 mod feed;
 mod idempotency;
-mod key_terms;
 mod management_keys;
 mod organizations;
 mod outbox;

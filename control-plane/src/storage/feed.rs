@@ -29,10 +29,10 @@ pub struct ScopeChange {
     pub acknowledged: bool,
 }
 
+#[cfg(test)]
 impl ScopeChange {
-    /// A change that the feed has yet to be told of.
-    #[must_use]
-    pub fn new(
+    /// A change that is not in the feed yet.
+    pub(crate) fn new(
         scope: &Scope<'_>,
         environment: &EnvironmentId,
         generation: Version,

@@ -148,13 +148,23 @@ pub async fn list(conn: Conn<'_>, environment: &EnvironmentId) -> Result<Vec<Man
 }
 
 /// Revokes a management key, and returns its new version. `None` if there is none, or it is revoked already.
-pub async fn revoke(conn: Conn<'_>, id: &ManagementKeyId, reason: &str, now: Timestamp) -> Result<Option<Version>> {
+pub async fn revoke(
+    conn: Conn<'_>,
+    id: &ManagementKeyId,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> Result<Option<Version>> {
     const SQL: &str = "UPDATE management_keys
-        SET revoked_at = $2, revoked_reason = $3, updated_at = $2,
-            version = CASE WHEN version >= $2 THEN version + 1 ELSE $2 END
+        SET revoked_at = $2, revoked_reason = $3, updated_at = $4,
+            version = CASE WHEN version >= $4 THEN version + 1 ELSE $4 END
         WHERE id = $1 AND revoked_at IS NULL
         RETURNING version";
-    on_db!(conn, c => sqlx::query_scalar(SQL).bind(id).bind(now).bind(reason).fetch_optional(c).await)
+    on_db!(conn, c => sqlx::query_scalar(SQL)
+        .bind(id)
+        .bind(revoked.at)
+        .bind(&revoked.reason)
+        .bind(now)
+        .fetch_optional(c).await)
 }
 
 /// The version of a management key that was revoked, if nobody was told yet that this has reached the edge.

@@ -44,6 +44,7 @@ macro_rules! statements {
     };
 }
 
+pub mod api_key_settings;
 pub mod api_keys;
 #[cfg(test)]
 mod conformance;
@@ -59,7 +60,6 @@ pub mod feed;
 mod health;
 pub mod idempotency;
 mod json_text;
-pub mod key_terms;
 pub mod management_keys;
 pub mod memberships;
 mod migrations;

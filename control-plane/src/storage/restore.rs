@@ -4,7 +4,7 @@ use shared::{
     Timestamp,
     digest::{Digest, KvKey},
     id::{EnvironmentId, MembershipId, OrganizationId, RoleId, UserId},
-    record::{ApiKeyGrant, ManagementKeyGrant, Record, Revoked, Version},
+    record::{ApiKeyGrant, ManagementKeyGrant, Record, Version},
 };
 use sqlx::FromRow;
 
@@ -26,6 +26,8 @@ pub struct Known {
     pub id: String,
     /// Its version.
     pub version: Version,
+    /// Its tenant.
+    pub environment: EnvironmentId,
     /// Whether it is revoked.
     pub revoked: bool,
 }
@@ -51,7 +53,8 @@ pub async fn api_keys(conn: Conn<'_>, places: &[(EnvironmentId, Digest)]) -> Res
         on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(wanted.collect::<Vec<_>>())).fetch_all(c).await)?;
     let known = |row: Row| {
         let kv_key = KvKey::api_key(&row.environment_id, &Digest::from_bytes(&row.digest)?);
-        Some(Known { kv_key, kind: Kind::ApiKey, id: row.id, version: row.version, revoked: row.revoked })
+        let Row { id, environment_id, version, revoked, .. } = row;
+        Some(Known { kv_key, kind: Kind::ApiKey, id, version, environment: environment_id, revoked })
     };
     Ok(rows.into_iter().filter_map(known).collect())
 }
@@ -61,12 +64,13 @@ pub async fn management_keys(conn: Conn<'_>, digests: &[Digest]) -> Result<Vec<K
     #[derive(FromRow)]
     struct Row {
         id: String,
+        environment_id: EnvironmentId,
         digest: Vec<u8>,
         version: Version,
         revoked: bool,
     }
     let sql = sql!(conn,
-        "SELECT m.id, m.digest, m.version, m.revoked_at IS NOT NULL AS revoked
+        "SELECT m.id, m.environment_id, m.digest, m.version, m.revoked_at IS NOT NULL AS revoked
          FROM " (elements of "$1") " place
          JOIN management_keys m ON m.digest = " (bytes of hex "place.value ->> 'digest'"));
     let wanted = digests.iter().map(|digest| Place { environment: "", digest: hex(digest) });
@@ -74,45 +78,10 @@ pub async fn management_keys(conn: Conn<'_>, digests: &[Digest]) -> Result<Vec<K
         on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(wanted.collect::<Vec<_>>())).fetch_all(c).await)?;
     let known = |row: Row| {
         let kv_key = KvKey::management_key(&Digest::from_bytes(&row.digest)?);
-        Some(Known { kv_key, kind: Kind::ManagementKey, id: row.id, version: row.version, revoked: row.revoked })
+        let Row { id, environment_id, version, revoked, .. } = row;
+        Some(Known { kv_key, kind: Kind::ManagementKey, id, version, environment: environment_id, revoked })
     };
     Ok(rows.into_iter().filter_map(known).collect())
-}
-
-macro_rules! revoke {
-    ($table:literal) => {
-        concat!(
-            "UPDATE ",
-            $table,
-            " SET revoked_at = $2, revoked_reason = $3, updated_at = $4, changed_at = $4, acknowledged = TRUE,
-                version = CASE WHEN version >= $5 THEN version + 1 ELSE $5 END
-             WHERE id = $1 AND revoked_at IS NULL
-             RETURNING version"
-        )
-    };
-}
-/// Revokes a key that was revoked after the backup was made, and returns its new version, which is beyond what the
-/// feed has. `None` if it is revoked by now.
-pub async fn revoke(
-    conn: Conn<'_>,
-    key: &Known,
-    in_feed: Version,
-    revoked: &Revoked,
-    now: Timestamp,
-) -> Result<Option<Version>> {
-    const API_KEYS: &str = revoke!("api_keys");
-    const MANAGEMENT_KEYS: &str = revoke!("management_keys");
-    let sql = match key.kind {
-        Kind::ApiKey => API_KEYS,
-        Kind::ManagementKey => MANAGEMENT_KEYS,
-    };
-    on_db!(conn, c => sqlx::query_scalar(sql)
-        .bind(&key.id)
-        .bind(revoked.at)
-        .bind(&revoked.reason)
-        .bind(now)
-        .bind(in_feed.next(now))
-        .fetch_optional(c).await)
 }
 
 /// Gives a customer's key the state that it had in this record. `false` if it has this version by now, or a newer one.
@@ -193,63 +162,18 @@ pub async fn environment_of_user(conn: Conn<'_>, id: &UserId) -> Result<Option<E
     on_db!(conn, c => sqlx::query_scalar(sql).bind(id).fetch_optional(c).await)
 }
 
-/// Gives a role what it allowed in this generation, and returns its tenant. `None` if it is in that generation, or beyond it.
-pub async fn change_role(
+/// The tenant of a role that has a generation below this one. It is locked until the transaction ends.
+pub async fn role_below(conn: Conn<'_>, id: &RoleId, generation: Version) -> Result<Option<EnvironmentId>> {
+    let sql = sql!(conn, "SELECT environment_id FROM roles WHERE id = $1 AND generation < $2" (for update));
+    on_db!(conn, c => sqlx::query_scalar(sql).bind(id).bind(generation).fetch_optional(c).await)
+}
+
+/// The tenant of a membership that has a generation below this one. It is locked until the transaction ends.
+pub async fn environment_of_membership_below(
     conn: Conn<'_>,
-    id: &RoleId,
-    permissions: &[String],
+    id: &MembershipId,
     generation: Version,
-    now: Timestamp,
 ) -> Result<Option<EnvironmentId>> {
-    const SQL: &str = "UPDATE roles SET permissions = $3, generation = $2, updated_at = $4
-        WHERE id = $1 AND generation < $2
-        RETURNING environment_id";
-    on_db!(conn, c => sqlx::query_scalar(SQL)
-        .bind(id)
-        .bind(generation)
-        .bind(JsonText(permissions))
-        .bind(now)
-        .fetch_optional(c).await)
-}
-
-/// Whose a membership is.
-#[derive(Debug, FromRow)]
-pub struct MembershipBelow {
-    /// Its tenant.
-    pub environment_id: EnvironmentId,
-    /// The organization.
-    pub organization_id: OrganizationId,
-    /// The user.
-    pub user_id: UserId,
-}
-
-/// Whose a membership is, if it has a generation below this one. It is locked until the transaction ends.
-pub async fn membership_below(
-    conn: Conn<'_>,
-    id: &MembershipId,
-    generation: Version,
-) -> Result<Option<MembershipBelow>> {
-    let sql = sql!(conn, "SELECT environment_id, organization_id, user_id FROM memberships
-        WHERE id = $1 AND generation < $2" (for update));
-    on_db!(conn, c => sqlx::query_as(sql).bind(id).bind(generation).fetch_optional(c).await)
-}
-
-/// Gives a membership the state that it had in this generation: active with a role, or inactive.
-pub async fn change_membership(
-    conn: Conn<'_>,
-    id: &MembershipId,
-    role: Option<&RoleId>,
-    generation: Version,
-    now: Timestamp,
-) -> Result<()> {
-    const SQL: &str = "UPDATE memberships
-        SET role_id = COALESCE($2, role_id), inactive = $3, generation = $4, updated_at = $5
-        WHERE id = $1";
-    on_db!(conn, c => sqlx::query(SQL)
-        .bind(id)
-        .bind(role)
-        .bind(role.is_none())
-        .bind(generation)
-        .bind(now)
-        .execute(c).await.map(drop))
+    let sql = sql!(conn, "SELECT environment_id FROM memberships WHERE id = $1 AND generation < $2" (for update));
+    on_db!(conn, c => sqlx::query_scalar(sql).bind(id).bind(generation).fetch_optional(c).await)
 }

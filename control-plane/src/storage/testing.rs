@@ -17,14 +17,17 @@ use shared::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{
-    Conn, Db, JsonText, Result,
-    api_keys::{self, NewApiKey},
+    Conn, Db, JsonText, Priority, Result,
+    api_keys::{self, ApiKeySettings, NewApiKey},
     dialect::sql,
-    key_terms::Terms,
     organizations::{self, Organization},
     outbox::{self, Kind, Route},
 };
-use crate::{clock::Clock, entropy::OsEntropy, keys};
+use crate::{
+    edge::Wake,
+    entropy::OsEntropy,
+    service::{Database, commit, environments, management_keys},
+};
 
 /// Turns each `async fn name(db: Db)` into two tests, `name::sqlite` and `name::postgres`.
 macro_rules! conformance {
@@ -104,13 +107,15 @@ pub(crate) struct Tenant {
 
 impl Tenant {
     pub(crate) async fn new(db: &Db, now: Timestamp) -> Self {
-        let clock = Clock::from_fn(move || now);
-        let mut transaction = db.write().await.unwrap();
+        let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
         let prefix = "lk_test".parse().unwrap();
-        let environment = keys::create_environment(transaction.conn(), "Test", prefix, &clock).await.unwrap().id;
-        let creator =
-            keys::create_management_key(&mut transaction, &environment, "Test", &[], &clock).await.unwrap().id;
-        transaction.commit().await.unwrap();
+        let (environment, creation) =
+            environments::create(&mut transaction, "Test", prefix, now, &mut OsEntropy).await.unwrap();
+        let environment = environment.id;
+        let (creator, change) =
+            management_keys::create(&mut transaction, &environment, "Test", &[], now, &mut OsEntropy).await.unwrap();
+        commit(transaction, creation.and(change), now).await.unwrap();
+        let creator = creator.id;
         let organization = organization(&environment, now);
         let tenant = Self { environment, organization: organization.id.clone(), creator };
         tenant.add(db, &organization).await;
@@ -145,7 +150,7 @@ impl Tenant {
             owner: &Owner::Organization { id: self.organization.clone() },
             digest: &Digest::of(text),
             obfuscated_value: "lk_test_…abcd",
-            terms: &Terms { name: text.to_owned(), permissions, ..Terms::default() },
+            settings: &ApiKeySettings { name: text.to_owned(), permissions, ..ApiKeySettings::default() },
             rotated_from: None,
             created_by: &self.creator,
             now,

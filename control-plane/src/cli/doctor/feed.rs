@@ -17,12 +17,13 @@ use crate::{
     clock::Clock,
     config::{Config, EdgeConfig},
     edge::{
+        Wake,
         feed::{FeedClient, FeedError},
         kv::http_client,
-        reseal::LATE_AFTER_MILLIS,
-        restore::Restorer,
     },
+    service::Database,
     storage::{self, Conn, Db, feed, reseal},
+    tasks::{reseal::LATE_AFTER_MILLIS, restore::Restorer},
 };
 
 /// From so many hundredths of its entries on, a feed is nearly full.
@@ -109,7 +110,8 @@ pub(super) async fn ask(config: &Config, edge: &EdgeConfig, db: Option<&Db>, fin
 }
 
 async fn compare(db: &Db, feed: &FeedClient, edge: &EdgeConfig) -> anyhow::Result<(Option<Position>, usize)> {
-    let restorer = Restorer { db, clock: &Clock::system(), feed, secrets: &edge.secrets };
+    let database = &Database::new(db.clone(), None, Wake::default());
+    let restorer = Restorer { db, database, clock: &Clock::system(), feed, secrets: &edge.secrets };
     let noted = feed::position(db.read().await?.conn()).await?;
     Ok((noted, restorer.count_newer(noted).await?))
 }

@@ -6,11 +6,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::findings::{Finding, Findings, Level};
-use crate::{
-    api::{self, operations},
-    config::EdgeConfig,
-    edge::kv::http_client,
-};
+use crate::{config::EdgeConfig, edge::kv::http_client, http};
 
 /// How long the Worker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,7 +107,7 @@ impl<'a> Worker<'a> {
     /// What is wrong if the control plane has another database than this one. An older one does not say which it has.
     async fn database(&self, own: &str) -> Option<Finding> {
         let response = self.send(Method::GET, "/health", "").await.ok()?;
-        let id = response.headers().get(operations::DATABASE_ID)?;
+        let id = response.headers().get(http::DATABASE_ID)?;
         (id != own).then(|| {
             let message = "the Worker passes requests on to a control plane with another database than this one";
             Finding::error("control_plane_foreign", message, DEPLOY)
@@ -133,7 +129,7 @@ impl<'a> Worker<'a> {
 }
 
 fn passed_on(status: StatusCode, body: &Value) -> Finding {
-    let ours = serde_json::to_value(api::openapi()).unwrap_or_default();
+    let ours = serde_json::to_value(http::openapi()).unwrap_or_default();
     match (status.as_u16(), body["code"].as_str().unwrap_or_default()) {
         (200, _) if *body == ours => Finding::ok(
             "control_plane_behind_worker",
@@ -192,7 +188,7 @@ mod tests {
 
     #[test]
     fn answer_through_the_worker_is_judged() {
-        let own = serde_json::to_value(api::openapi()).unwrap();
+        let own = serde_json::to_value(http::openapi()).unwrap();
         let mut newer = own.clone();
         newer["info"]["version"] = "99.0.0".into();
         let error = |code: &str| serde_json::json!({"code": code, "message": "x"});

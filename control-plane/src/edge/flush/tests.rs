@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    edge::testing::{DEADLINE, START, World, Write},
     storage::testing::{conformance, execute, sealed_at},
+    testing::world::{DEADLINE, START, World, Write},
 };
 
 #[test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    edge::testing::World,
     storage::testing::{conformance, execute},
+    testing::world::World,
 };
 
 const NAMESPACE: &str = "namespace";

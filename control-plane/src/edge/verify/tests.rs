@@ -2,9 +2,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::testing::Server,
-    edge::testing::World,
     storage::testing::{conformance, execute},
+    testing::server::Server,
+    testing::world::World,
 };
 
 async fn compare(world: &World) -> Report {
@@ -50,7 +50,7 @@ conformance! {
     /// Whatever their roles and memberships went through.
     async fn records_of_users_keys_follow_what_they_depend_on(db: Db) {
         let world = World::new(db).await;
-        let server = Server::of(world.app()).await.of_environment(&world.tenant.environment).await;
+        let server = Server::of(world.context()).await.of_environment(&world.tenant.environment).await;
         server.permissions(&["a", "b", "*"]).await;
         server.role("editor", &["a", "b", "*"]).await;
         server.role("reader", &["a"]).await;

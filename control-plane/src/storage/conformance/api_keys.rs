@@ -1,13 +1,12 @@
 use shared::{
     digest::Digest,
     id::ApiKeyId,
-    record::{Grant, Owner, Version},
+    record::{Grant, Owner, Revoked, Version},
 };
 
 use super::*;
 use crate::storage::{
     Db, PageRequest, Position, api_keys, edge_sync,
-    key_terms::Terms,
     outbox::{self, Kind},
     testing::{Tenant, conformance, organization},
 };
@@ -54,7 +53,7 @@ conformance! {
         let other = Tenant::new(&db, START).await;
         let id = tenant.api_key(&db, "key", &[], START).await;
         other.api_key(&db, "key", &[], START).await;
-        change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &id, &Revoked::new("deleted", START), START);
         let mut transaction = db.write().await.unwrap();
         let again = api_keys::NewApiKey {
             id: &ApiKeyId::generate(START, &mut crate::entropy::OsEntropy),
@@ -62,7 +61,7 @@ conformance! {
             owner: &Owner::Organization { id: tenant.organization.clone() },
             digest: &Digest::of("key"),
             obfuscated_value: "",
-            terms: &Terms { name: "again".to_owned(), ..Terms::default() },
+            settings: &api_keys::ApiKeySettings { name: "again".to_owned(), ..Default::default() },
             rotated_from: None,
             created_by: &tenant.creator,
             now: START,
@@ -75,10 +74,10 @@ conformance! {
         let tenant = Tenant::new(&db, START).await;
         let other = Tenant::new(&db, START).await;
         let id = tenant.api_key(&db, "key", &[], START).await;
-        assert_eq!(change!(db, api_keys::revoke, &other.environment, &id, "deleted", LATER), None);
-        let version = change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", EARLIER);
+        assert_eq!(change!(db, api_keys::revoke, &other.environment, &id, &Revoked::new("deleted", LATER), LATER), None);
+        let version = change!(db, api_keys::revoke, &tenant.environment, &id, &Revoked::new("deleted", EARLIER), EARLIER);
         assert_eq!(version, Some(Version(START.as_millis() + 1)));
-        assert_eq!(change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", LATER), None);
+        assert_eq!(change!(db, api_keys::revoke, &tenant.environment, &id, &Revoked::new("deleted", LATER), LATER), None);
         assert_eq!(ask!(db, api_keys::unacknowledged_revocation, &tenant.environment, &id), None, "nobody waits for it");
         change!(db, edge_sync::note_change, Kind::ApiKey, id.as_str(), false, START);
         assert_eq!(ask!(db, api_keys::unacknowledged_revocation, &tenant.environment, &id), version);
@@ -94,7 +93,7 @@ conformance! {
         let first = tenant.api_key(&db, "first", &[], START).await;
         let second = tenant.api_key(&db, "second", &[], START.plus_millis(1)).await;
         let gone = tenant.api_key(&db, "gone before", &[], START).await;
-        change!(db, api_keys::revoke, &tenant.environment, &gone, "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &gone, &Revoked::new("deleted", START), START);
         let neighbour = organization(&tenant.environment, START);
         tenant.add(&db, &neighbour).await;
         let next_door = Tenant { organization: neighbour.id, ..Tenant::new(&db, START).await };
@@ -134,7 +133,7 @@ conformance! {
         }
         let elsewhere = other.api_key(&db, "elsewhere", &["a"], START).await;
         let revoked = tenant.api_key(&db, "revoked", &["a"], START).await;
-        change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &revoked, &Revoked::new("deleted", START), START);
 
         change!(db, outbox::clear, 99);
         change!(db, api_keys::remove_permission, &tenant.environment, "a", &[], EARLIER);
@@ -156,7 +155,7 @@ conformance! {
         let first = tenant.api_key(&db, "first", &[], START).await;
         let second = tenant.api_key(&db, "second", &[], START.plus_millis(1)).await;
         let revoked = tenant.api_key(&db, "revoked", &[], START.plus_millis(2)).await;
-        change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &revoked, &Revoked::new("deleted", START), START);
         other.api_key(&db, "other", &[], START).await;
         let list = async |newest_first| {
             let request = PageRequest { limit: 10, newest_first, position: Position::Start };
@@ -176,7 +175,7 @@ conformance! {
         for number in 0..5 {
             ids.push(tenant.api_key(&db, &number.to_string(), &[], START.plus_millis(number)).await);
         }
-        change!(db, api_keys::revoke, &tenant.environment, &ids[2], "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &ids[2], &Revoked::new("deleted", START), START);
         let (mut cursor, mut met) = (String::new(), vec![]);
         loop {
             let page = ask!(db, api_keys::after, &cursor, 2);

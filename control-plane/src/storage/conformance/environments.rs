@@ -2,10 +2,24 @@ use shared::digest::Digest;
 
 use super::*;
 use crate::{
-    clock::Clock,
-    keys,
-    storage::{Db, environments, testing::conformance},
+    edge::Wake,
+    entropy::OsEntropy,
+    service::{self, Database, commit},
+    storage::{
+        Db, Priority,
+        environments::{self, Environment},
+        testing::conformance,
+    },
 };
+
+async fn create(db: &Db, name: &str, now: Timestamp) -> Environment {
+    let prefix = "lk_test".parse().unwrap();
+    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
+    let created = service::environments::create(&mut transaction, name, prefix, now, &mut OsEntropy).await;
+    let (environment, change) = created.unwrap();
+    commit(transaction, change, now).await.unwrap();
+    environment
+}
 
 conformance! {
     async fn what_was_made_is_found_and_listed_in_order(db: Db) {
@@ -14,9 +28,7 @@ conformance! {
         change!(db, environments::lock_all);
         let mut made = vec![];
         for (name, millis) in [("first", 0), ("second", 1), ("third", 2)] {
-            let clock = Clock::from_fn(move || START.plus_millis(millis));
-            let prefix = "lk_test".parse().unwrap();
-            made.push(change!(db, keys::create_environment, name, prefix, &clock));
+            made.push(create(&db, name, START.plus_millis(millis)).await);
         }
         let named_after_the_first = Digest::of(made[0].id.as_str()).to_string();
         assert_eq!(ask!(db, environments::database_id), Some(named_after_the_first));

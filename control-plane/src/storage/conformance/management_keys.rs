@@ -1,15 +1,16 @@
 use shared::{
     digest::Digest,
     id::ManagementKeyId,
-    record::{Grant, Record, Version},
+    record::{Grant, Record, Revoked, Version},
 };
 
 use super::*;
 use crate::{
-    clock::Clock,
-    keys,
+    edge::Wake,
+    entropy::OsEntropy,
+    service::{self, Database, commit},
     storage::{
-        Db, edge_sync, management_keys,
+        Db, Priority, edge_sync, management_keys,
         outbox::{self, Kind},
         restore,
         testing::{Tenant, conformance},
@@ -17,11 +18,12 @@ use crate::{
 };
 
 async fn create(db: &Db, tenant: &Tenant, name: &str, now: Timestamp) -> (ManagementKeyId, Digest) {
-    let clock = Clock::from_fn(move || now);
-    let mut transaction = db.write().await.unwrap();
-    let scopes = ["api_keys:read".to_owned(), "api_keys:write".to_owned()];
-    let key = keys::create_management_key(&mut transaction, &tenant.environment, name, &scopes, &clock).await.unwrap();
-    transaction.commit().await.unwrap();
+    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
+    let (environment, scopes) = (&tenant.environment, ["api_keys:read".to_owned(), "api_keys:write".to_owned()]);
+    let entropy = &mut OsEntropy;
+    let created = service::management_keys::create(&mut transaction, environment, name, &scopes, now, entropy).await;
+    let (key, change) = created.unwrap();
+    commit(transaction, change, now).await.unwrap();
     (key.id, Digest::of(key.text.expose()))
 }
 
@@ -42,9 +44,9 @@ conformance! {
         let (id, digest) = create(&db, &tenant, "Back end", START).await;
         // The clock was turned back since; the version does not follow it.
         let earlier = START.plus_millis(-1000);
-        let version = change!(db, management_keys::revoke, &id, "revoked_by_operator", earlier);
+        let version = change!(db, management_keys::revoke, &id, &Revoked::new("revoked_by_operator", earlier), earlier);
         assert_eq!(version, Some(Version(START.as_millis() + 1)));
-        assert_eq!(change!(db, management_keys::revoke, &id, "again", START), None);
+        assert_eq!(change!(db, management_keys::revoke, &id, &Revoked::new("again", START), START), None);
         assert_eq!(ask!(db, management_keys::unacknowledged_revocation, &id), None, "nobody waits for it");
         change!(db, edge_sync::note_change, Kind::ManagementKey, id.as_str(), false, START);
         assert_eq!(ask!(db, management_keys::unacknowledged_revocation, &id), version);

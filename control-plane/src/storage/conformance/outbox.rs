@@ -8,7 +8,7 @@ use sqlx::FromRow;
 
 use super::*;
 use crate::storage::{
-    self, Db, api_keys, environments, feed, key_terms,
+    self, Db, api_key_settings, api_keys, environments, feed,
     outbox::{self, Backlog, Changed, Claim, Fate, Kind, Route},
     testing::{self, Tenant, conformance},
 };
@@ -214,7 +214,7 @@ conformance! {
         let expire = async |round: usize| -> storage::Result<()> {
             for id in ids.iter().cycle().skip(round).take(ids.len()) {
                 let mut transaction = db.write().await?;
-                key_terms::lock(transaction.conn(), &tenant.environment, id).await?;
+                api_key_settings::lock(transaction.conn(), &tenant.environment, id).await?;
                 let version = testing::set_expiry(transaction.conn(), id, None, START).await?;
                 outbox::add(transaction.conn(), Kind::ApiKey, id.as_str(), version, Route::StoreOnly, START).await?;
                 transaction.commit().await?;

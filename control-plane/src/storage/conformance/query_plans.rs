@@ -28,12 +28,12 @@ use crate::storage::{
 /// The tests that ask every question.
 const ASKING: [&str; 7] = [
     "storage::",
-    "edge::restore::",
-    "api::api_key_permissions::",
-    "api::memberships::",
-    "api::roles::",
-    "api::user_api_keys::",
-    "api::users::",
+    "tasks::restore::",
+    "http::routes::api_key_permissions::",
+    "http::routes::memberships::",
+    "http::routes::roles::",
+    "http::routes::user_api_keys::",
+    "http::routes::users::",
 ];
 
 /// Tables that stay short, whatever the server does.

@@ -1,3 +1,5 @@
+use shared::record::Revoked;
+
 use super::*;
 use crate::storage::{
     Db, api_keys,
@@ -49,7 +51,7 @@ conformance! {
         let tenant = Tenant::new(&db, START).await;
         let revoked = tenant.api_key(&db, "revoked", &[], START).await;
         tenant.api_key(&db, "damaged", &[], START).await;
-        change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &revoked, &Revoked::new("deleted", START), START);
         execute(&db, "UPDATE api_keys SET digest = substr(digest, 1, 3) WHERE name = 'damaged'").await;
         change!(db, outbox::clear, 99);
         assert_eq!(change!(db, reseal::queue_never_sealed, Kind::ApiKey, 10, START), 0);
@@ -65,7 +67,7 @@ conformance! {
         execute(&db, "UPDATE api_keys SET sealed_at = CASE WHEN name = 'key' THEN 7 ELSE 3 END").await;
         execute(&db, "UPDATE management_keys SET sealed_at = 9").await;
         assert_eq!(ask!(db, reseal::oldest_seal), Some(Timestamp::from_millis(3)));
-        change!(db, api_keys::revoke, &tenant.environment, &revoked, "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &revoked, &Revoked::new("deleted", START), START);
         assert_eq!(ask!(db, reseal::oldest_seal), Some(Timestamp::from_millis(7)));
     }
 }

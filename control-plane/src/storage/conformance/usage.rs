@@ -2,6 +2,7 @@ use shared::{
     digest::Digest,
     id::{ApiKeyId, EnvironmentId},
     reason::Reason,
+    record::Revoked,
     usage::{Batch, Count, EnvironmentUsage, KeyUsage, Outcome},
 };
 
@@ -177,7 +178,7 @@ conformance! {
         let tenant = Tenant::new(&db, START).await;
         let other = Tenant::new(&db, START).await;
         let id = tenant.api_key(&db, "key", &[], START).await;
-        change!(db, api_keys::revoke, &tenant.environment, &id, "deleted", START);
+        change!(db, api_keys::revoke, &tenant.environment, &id, &Revoked::new("deleted", START), START);
         let refused = Outcome::Refused(Reason::Revoked);
         apply(&db, &batch("a", 1, vec![key(&tenant.environment, "key", &[count(HOUR, refused, 3)])])).await;
         assert_eq!(of_key(&db, &tenant, &id, ALL).await, [total(HOUR, refused, 3)]);

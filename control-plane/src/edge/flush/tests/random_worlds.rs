@@ -7,7 +7,7 @@ use shared::id::ApiKeyId;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::*;
-use crate::edge::testing::{Pair, id_of};
+use crate::testing::world::{Pair, id_of};
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -1,0 +1,4 @@
+//! The permissions that customers may put on keys.
+
+pub mod get;
+pub mod set;

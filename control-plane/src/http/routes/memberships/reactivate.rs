@@ -1,0 +1,33 @@
+use axum::{Json, extract::State};
+use shared::id::MembershipId;
+
+use super::view::Membership;
+use crate::{
+    http::{
+        EdgePending, Error,
+        extract::{access::WriteUsers, now::Now, path::InPath},
+    },
+    service::{commit, memberships},
+    state::AppState,
+    storage::Priority,
+};
+
+/// Reactivate a membership, with the role that it had.
+///
+/// Returns once the change is effective at the edge.
+#[utoipa::path(put, path = "/user_management/organization_memberships/{id}/reactivate", tag = "memberships",
+    operation_id = "reactivateOrganizationMembership", security(("management_key" = ["users:write"])),
+    params(("id" = MembershipId, Path)),
+    responses((status = 200, body = Membership), EdgePending))]
+pub async fn reactivate(
+    State(state): State<AppState>,
+    Now(now): Now,
+    WriteUsers(caller): WriteUsers,
+    InPath(id): InPath<MembershipId>,
+) -> Result<Json<Membership>, Error> {
+    let (environment, inactive) = (&caller.environment, false);
+    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (member, change) = memberships::set_inactive(&mut transaction, environment, &id, inactive, now).await?;
+    commit(transaction, change, now).await?;
+    Ok(Json(member.into()))
+}

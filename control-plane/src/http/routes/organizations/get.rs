@@ -1,0 +1,26 @@
+use axum::{Json, extract::State};
+use shared::id::OrganizationId;
+
+use super::view::Organization;
+use crate::{
+    http::{
+        Error,
+        extract::{access::ReadOrganizations, path::InPath},
+    },
+    service::organizations,
+    state::AppState,
+};
+
+/// Get an organization.
+#[utoipa::path(get, path = "/organizations/{id}", tag = "organizations",
+    operation_id = "getOrganization", security(("management_key" = ["organizations:read"])),
+    params(("id" = OrganizationId, Path)),
+    responses((status = 200, body = Organization)))]
+pub async fn get(
+    State(state): State<AppState>,
+    ReadOrganizations(caller): ReadOrganizations,
+    InPath(id): InPath<OrganizationId>,
+) -> Result<Json<Organization>, Error> {
+    let organization = organizations::get(state.database.read().await?.conn(), &caller.environment, &id).await?;
+    Ok(Json(organization.into()))
+}

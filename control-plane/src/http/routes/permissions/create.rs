@@ -1,0 +1,89 @@
+use axum::{extract::State, http::StatusCode};
+use shared::error::ErrorBody;
+
+use super::view::Permission;
+use crate::{
+    entropy::OsEntropy,
+    http::{
+        Error,
+        extract::{
+            access::WritePermissions,
+            body::JsonBody,
+            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            now::Now,
+        },
+    },
+    service::{
+        commit,
+        permissions::{self, CreatePermission},
+    },
+    state::AppState,
+    storage::Priority,
+};
+
+/// Create a permission.
+#[utoipa::path(post, path = "/authorization/permissions", tag = "permissions",
+    operation_id = "createPermission", security(("management_key" = ["permissions:write"])),
+    params(IdempotencyKey),
+    request_body = CreatePermission,
+    responses(
+        (status = 201, body = Permission),
+        (status = 409, description = "A permission with this slug exists already.", body = ErrorBody),
+    ))]
+pub async fn create(
+    State(state): State<AppState>,
+    Now(now): Now,
+    WritePermissions(caller): WritePermissions,
+    Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreatePermission>>,
+) -> Result<Answer, Error> {
+    let (new, entropy) = (body.check()?, &mut OsEntropy);
+    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let claimed = match idempotency.claim(&mut transaction, now).await? {
+        Claim::New(claimed) => claimed,
+        Claim::Replay(answer) => return Ok(answer),
+    };
+    let (permission, change) = permissions::create(&mut transaction, &caller.environment, new, now, entropy).await?;
+    let view = Permission::from(permission);
+    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &view, entropy).await?;
+    commit(transaction, change, now).await?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        storage::{Db, testing::conformance},
+        testing::server::*,
+    };
+
+    conformance! {
+        async fn a_permission_is_shown_as_it_was_given(db: Db) {
+            let server = Server::new(db).await;
+            let body = json!({"slug": "posts:read", "name": "Read posts", "description": "All of them"});
+            let created = server.post("/authorization/permissions", body.clone()).await.expect(201);
+            assert_eq!(created["object"], "permission");
+            assert_eq!(created["system"], json!(false));
+            assert_eq!(created["resource_type_slug"], "organization");
+            assert_eq!(server.get("/authorization/permissions/posts:read").await.expect(200), created);
+            assert_eq!(server.get("/authorization/permissions").await.expect(200)["data"], json!([created]));
+            assert_eq!(server.post("/authorization/permissions", body).await.error(409), "permission_slug_conflict");
+        }
+
+        async fn slugs_and_names_have_bounds(db: Db) {
+            let server = Server::new(db).await;
+            let long = "x".repeat(49);
+            for (body, fields) in [
+                (json!({"slug": "Posts", "name": "n"}), vec!["slug"]),
+                (json!({"slug": "", "name": " "}), vec!["slug", "name"]),
+                (json!({"slug": long, "name": long, "resource_type_slug": long}), vec!["slug", "name", "resource_type_slug"]),
+                (json!({"slug": "a", "name": "n", "description": "d".repeat(151)}), vec!["description"]),
+                (json!({"slug": 1, "name": "n"}), vec!["slug"]),
+                (json!({"name": "n"}), vec!["slug"]),
+            ] {
+                assert_eq!(server.post("/authorization/permissions", body.clone()).await.fields(), fields, "{body}");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+use axum::{Json, extract::State};
+
+use crate::{
+    http::{
+        EdgePending, Error,
+        extract::{
+            access::WriteRoles,
+            body::JsonBody,
+            now::Now,
+            path::{InPath, RoleSlug},
+        },
+        routes::roles::view::Role,
+    },
+    service::{
+        commit,
+        roles::{self, AddRolePermission},
+    },
+    state::AppState,
+    storage::{Priority, roles::Of},
+};
+
+/// Add a permission to an environment role.
+///
+/// Returns once the change is effective at the edge.
+#[utoipa::path(post, tag = "roles",
+    path = "/authorization/roles/{slug}/permissions",
+    operation_id = "addEnvironmentRolePermission", security(("management_key" = ["roles:write"])),
+    params(("slug" = String, Path)),
+    request_body = AddRolePermission,
+    responses((status = 200, body = Role), EdgePending))]
+pub async fn add_permission(
+    State(state): State<AppState>,
+    Now(now): Now,
+    WriteRoles(caller): WriteRoles,
+    InPath(RoleSlug(slug)): InPath<RoleSlug>,
+    JsonBody(body): JsonBody<AddRolePermission>,
+) -> Result<Json<Role>, Error> {
+    let (of, update) = (Of::Environment, body.check()?);
+    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (role, change) =
+        roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
+    commit(transaction, change, now).await?;
+    Ok(Json(role.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        storage::{Db, testing::conformance},
+        testing::server::*,
+    };
+
+    conformance! {
+        async fn what_it_has_already_is_added_once(db: Db) {
+            let server = Server::new(db).await;
+            server.permissions(&["a", "b"]).await;
+            server.role("editor", &["b"]).await;
+            let path = "/authorization/roles/editor/permissions";
+            let added = server.post(path, json!({"slug": "a"})).await.expect(200);
+            assert_eq!(added["permissions"], json!(["b", "a"]));
+            server.advance(1000);
+            assert_eq!(server.post(path, json!({"slug": "a"})).await.expect(200), added);
+            assert_eq!(server.post(path, json!({"slug": "c"})).await.fields(), ["slug"]);
+            assert_eq!(server.post(path, json!({"slug": "C"})).await.fields(), ["slug"]);
+            let all: Vec<String> = (0..200).map(|n| format!("p{n}")).collect();
+            server.permissions(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            server.put(path, json!({"permissions": all})).await.expect(200);
+            assert_eq!(server.post(path, json!({"slug": "a"})).await.fields(), ["slug"]);
+        }
+    }
+}

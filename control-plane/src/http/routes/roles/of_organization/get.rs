@@ -1,0 +1,30 @@
+use axum::{Json, extract::State};
+use shared::id::OrganizationId;
+
+use crate::{
+    http::{
+        Error,
+        extract::{
+            access::ReadRoles,
+            path::{InPaths, RoleSlug},
+        },
+        routes::roles::view::Role,
+    },
+    service::roles,
+    state::AppState,
+};
+
+/// Get a role that members of an organization can have: its own, or the environment's.
+#[utoipa::path(get, path = "/authorization/organizations/{organization_id}/roles/{slug}", tag = "roles",
+    operation_id = "getOrganizationRole", security(("management_key" = ["roles:read"])),
+    params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),
+    responses((status = 200, body = Role)))]
+pub async fn get(
+    State(state): State<AppState>,
+    ReadRoles(caller): ReadRoles,
+    InPaths((organization, RoleSlug(slug))): InPaths<(OrganizationId, RoleSlug)>,
+) -> Result<Json<Role>, Error> {
+    let mut reader = state.database.read().await?;
+    let role = roles::get_of_organization(reader.conn(), &caller.environment, &organization, &slug).await?;
+    Ok(Json(role.into()))
+}

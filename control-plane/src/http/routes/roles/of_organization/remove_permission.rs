@@ -1,0 +1,46 @@
+use axum::{Json, extract::State};
+use shared::id::OrganizationId;
+
+use crate::{
+    http::{
+        EdgePending, Error,
+        extract::{
+            access::WriteRoles,
+            now::Now,
+            path::{InPaths, PermissionSlug, RoleSlug},
+        },
+        routes::roles::view::Role,
+    },
+    service::{
+        commit,
+        roles::{self, PermissionsUpdate},
+    },
+    state::AppState,
+    storage::{Priority, roles::Of},
+};
+
+/// Remove a permission from an organization role. The keys of its users lose it.
+///
+/// Returns once the change is effective at the edge.
+#[utoipa::path(delete, tag = "roles",
+    path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions/{permission_slug}",
+    operation_id = "removeOrganizationRolePermission", security(("management_key" = ["roles:write"])),
+    params(("organization_id" = OrganizationId, Path), ("slug" = String, Path), ("permission_slug" = String, Path)),
+    responses((status = 200, body = Role), EdgePending))]
+pub async fn remove_permission(
+    State(state): State<AppState>,
+    Now(now): Now,
+    WriteRoles(caller): WriteRoles,
+    InPaths((organization, RoleSlug(slug), PermissionSlug(permission))): InPaths<(
+        OrganizationId,
+        RoleSlug,
+        PermissionSlug,
+    )>,
+) -> Result<Json<Role>, Error> {
+    let (of, update) = (Of::Organization(&organization), PermissionsUpdate::Remove(permission));
+    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (role, change) =
+        roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
+    commit(transaction, change, now).await?;
+    Ok(Json(role.into()))
+}

@@ -1,0 +1,5 @@
+//! How often keys were validated.
+
+pub mod get;
+pub mod ingest;
+pub mod view;

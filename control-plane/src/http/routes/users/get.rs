@@ -1,0 +1,26 @@
+use axum::{Json, extract::State};
+use shared::id::UserId;
+
+use super::view::User;
+use crate::{
+    http::{
+        Error,
+        extract::{access::ReadUsers, path::InPath},
+    },
+    service::users,
+    state::AppState,
+};
+
+/// Get a user.
+#[utoipa::path(get, path = "/user_management/users/{id}", tag = "users",
+    operation_id = "getUser", security(("management_key" = ["users:read"])),
+    params(("id" = UserId, Path)),
+    responses((status = 200, body = User)))]
+pub async fn get(
+    State(state): State<AppState>,
+    ReadUsers(caller): ReadUsers,
+    InPath(id): InPath<UserId>,
+) -> Result<Json<User>, Error> {
+    let user = users::get(state.database.read().await?.conn(), &caller.environment, &id).await?;
+    Ok(Json(user.into()))
+}

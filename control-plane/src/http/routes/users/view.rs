@@ -1,0 +1,63 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use shared::{Rfc3339, id::UserId};
+use utoipa::ToSchema;
+
+use crate::storage::users as rows;
+
+/// A user.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct User {
+    /// Always `user`.
+    object: &'static str,
+    id: UserId,
+    /// The e-mail address. Empty if none was given.
+    email: String,
+    /// Whether you have verified the address. Latchkey does not.
+    email_verified: bool,
+    #[schema(required)]
+    first_name: Option<String>,
+    #[schema(required)]
+    last_name: Option<String>,
+    /// The full name.
+    #[schema(required)]
+    name: Option<String>,
+    /// Always null: Latchkey stores no pictures.
+    #[schema(required)]
+    profile_picture_url: Option<String>,
+    /// Always null: users do not sign in to Latchkey.
+    #[schema(required)]
+    last_sign_in_at: Option<Rfc3339>,
+    /// The language, such as `en-US`.
+    #[schema(required)]
+    locale: Option<String>,
+    /// Your own id of the user.
+    #[schema(required)]
+    external_id: Option<String>,
+    /// Your own data.
+    metadata: BTreeMap<String, String>,
+    created_at: Rfc3339,
+    updated_at: Rfc3339,
+}
+
+impl From<rows::User> for User {
+    fn from(row: rows::User) -> Self {
+        Self {
+            object: "user",
+            id: row.id,
+            email: row.email,
+            email_verified: row.email_verified,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            name: row.name,
+            profile_picture_url: None,
+            last_sign_in_at: None,
+            locale: row.locale,
+            external_id: row.external_id,
+            metadata: row.metadata.0,
+            created_at: Rfc3339(row.created_at),
+            updated_at: Rfc3339(row.updated_at),
+        }
+    }
+}

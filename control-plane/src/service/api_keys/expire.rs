@@ -1,0 +1,42 @@
+use serde::Deserialize;
+use shared::{
+    Rfc3339, Timestamp,
+    id::{ApiKeyId, EnvironmentId},
+};
+use utoipa::ToSchema;
+
+use super::{expiry, settings};
+use crate::{
+    service::{Change, Result, Transaction, fields::or_null},
+    storage::api_keys::{ApiKey, ApiKeySettings},
+};
+
+/// When a key expires.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ExpireApiKey {
+    /// When the key expires. If left out or in the past, it expires now. Null: it does not expire. A time beyond the organization's
+    /// expiry policy is refused, unless it is earlier than the present one.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<Rfc3339>)]
+    expires_at: Option<Option<Rfc3339>>,
+}
+
+/// Sets when a key expires.
+///
+/// # Errors
+/// If there is no such key, it has expired, the policy does not allow it, or the database fails.
+pub async fn expire(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    id: &ApiKeyId,
+    ExpireApiKey { expires_at }: ExpireApiKey,
+    now: Timestamp,
+) -> Result<(ApiKey, Change)> {
+    let key = settings::lock(transaction, environment, id).await?;
+    let wanted = expires_at.unwrap_or(Some(Rfc3339(now))).map(|Rfc3339(at)| at);
+    let policy = settings::policy(transaction, &key).await?;
+    let is_acknowledged = settings::is_acknowledged(transaction, &key);
+    let expires_at = expiry::changed(&policy, &key, is_acknowledged, wanted, now)?;
+    let wanted = ApiKeySettings { expires_at, ..key.settings() };
+    settings::write(transaction, key, &wanted, now).await
+}

@@ -1,0 +1,32 @@
+use shared::{
+    Timestamp,
+    record::{ApiKeyGrant, Record},
+};
+
+use crate::{
+    service::{Change, Transaction},
+    storage::{
+        self,
+        outbox::{self, Kind, Route},
+        restore as rows,
+    },
+};
+
+/// Restores a key to the state of a record of the change feed, and queues it for Workers KV, which may have an older one. `None`
+/// if the key has this version by now, or a newer one.
+///
+/// # Errors
+/// If the database fails.
+pub async fn restore(
+    transaction: &mut Transaction,
+    id: &str,
+    record: &Record,
+    key: &ApiKeyGrant,
+    now: Timestamp,
+) -> storage::Result<Option<Change>> {
+    if !rows::take_over_api_key(transaction.conn(), id, record, key, now).await? {
+        return Ok(None);
+    }
+    outbox::add(transaction.conn(), Kind::ApiKey, id, record.version, Route::StoreOnly, now).await?;
+    Ok(Some(Change::local()))
+}

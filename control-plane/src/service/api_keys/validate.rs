@@ -1,0 +1,43 @@
+use shared::{
+    Timestamp,
+    digest::Digest,
+    id::EnvironmentId,
+    record::ManagementKeyGrant,
+    usage::Outcome,
+    validation::{Answer, Validation},
+};
+
+use crate::{
+    service::{Database, Result, usage::Usage},
+    storage::api_keys as rows,
+};
+
+/// Validates a key for a caller of this environment, and counts the outcome.
+///
+/// # Errors
+/// If the database fails.
+pub async fn validate(
+    database: &Database,
+    usage: &Usage,
+    environment: &EnvironmentId,
+    caller: &ManagementKeyGrant,
+    validation: &Validation<'_>,
+    now: Timestamp,
+) -> Result<Answer> {
+    let text = match validation.key_text(caller) {
+        Ok(text) => text,
+        Err(reason) => {
+            usage.count_unknown(environment, reason, now);
+            return Ok(Answer::refused(reason));
+        }
+    };
+    let digest = Digest::of(text);
+    let row = rows::by_digest(database.read().await?.conn(), environment, &digest).await?;
+    let record = row.map(|row| row.into_record(now));
+    let answer = validation.answer(environment, record.as_ref(), now);
+    match (&record, answer.refused) {
+        (None, Some(reason)) => usage.count_unknown(environment, reason, now),
+        (_, refused) => usage.count_key(environment, digest, Outcome::from(refused), now),
+    }
+    Ok(answer)
+}

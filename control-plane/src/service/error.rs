@@ -1,0 +1,165 @@
+//! Why a use case was refused or failed. What each error means in HTTP is said by the routes.
+
+use std::fmt;
+
+use shared::error::FieldError;
+
+use crate::{edge::acknowledge::Unacknowledged, storage::Failure};
+
+/// What a use case returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a use case was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such thing in the caller's environment.
+    #[error("{0} not found")]
+    NotFound(Entity),
+    /// Fields of the request are not acceptable.
+    #[error("fields are not acceptable: {0:?}")]
+    Invalid(Vec<FieldError>),
+    /// The request is well-formed, and the state of things does not allow it.
+    #[error("{}", .0.message())]
+    Refused(Refusal),
+    /// The change is committed, and the edge does not have it yet. The caller should repeat the call.
+    #[error("the change is not effective at the edge yet")]
+    EdgePending,
+    /// The database cannot serve the call at the moment. The caller should repeat it.
+    #[error("{}", .0.message())]
+    Unavailable(Failure),
+    /// The database failed.
+    #[error(transparent)]
+    Storage(#[from] sqlx::Error),
+    /// A defect of ours.
+    #[error(transparent)]
+    Internal(anyhow::Error),
+}
+
+/// What use cases are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "`Display` has their names")]
+pub enum Entity {
+    ApiKey,
+    Organization,
+    OrganizationMembership,
+    Permission,
+    Role,
+    User,
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ApiKey => "API key",
+            Self::Organization => "Organization",
+            Self::OrganizationMembership => "Organization membership",
+            Self::Permission => "Permission",
+            Self::Role => "Role",
+            Self::User => "User",
+        })
+    }
+}
+
+impl Error {
+    /// A single field is not acceptable.
+    pub fn invalid(field: &str, code: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(vec![error])
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Unacknowledged> for Error {
+    fn from(error: Unacknowledged) -> Self {
+        match error {
+            Unacknowledged::Pending => Self::EdgePending,
+            Unacknowledged::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident: $code:literal, $message:literal;)*) => {
+        /// What the state of things does not allow.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Refusal {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Refusal {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The stable code that callers compare.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+
+            /// One sentence for people.
+            #[must_use]
+            pub const fn message(self) -> &'static str {
+                match self {
+                    $(Self::$name => $message,)*
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// An external id belongs to one organization.
+    OrganizationExternalIdTaken: "external_id_already_used", "Another organization has this external_id already.";
+    /// An external id belongs to one user.
+    UserExternalIdTaken: "external_id_already_used", "Another user has this external_id already.";
+    /// An e-mail address belongs to one user.
+    EmailTaken: "user_creation_error", "Another user has this e-mail address already.";
+    /// A slug belongs to one permission of the environment.
+    PermissionSlugTaken: "permission_slug_conflict", "A permission with this slug exists already.";
+    /// A slug belongs to one role of the environment.
+    RoleSlugTaken: "role_slug_conflict", "A role with this slug exists already.";
+    /// A slug belongs to one role that an organization can use.
+    OrganizationRoleSlugTaken: "organization_role_slug_conflict", "The organization or its environment has a role with this slug already.";
+    /// The number of roles is bounded.
+    RoleLimitReached: "role_limit_reached", "There cannot be more than 200 roles.";
+    /// Members would be left without a role.
+    RoleHasAssignments: "role_has_assignments", "Users have this role. Give them another one first.";
+    /// There is no such role for members of the organization.
+    UnknownRole: "invalid_role", "The organization has no role with this slug.";
+    /// A member has one role.
+    SeveralRoles: "multiple_roles_not_enabled", "A user has one role in an organization.";
+    /// A user belongs to an organization once.
+    MembershipExists: "organization_membership_already_exists", "The user is a member of this organization already.";
+    /// Only active members have keys.
+    MembershipRequired: "organization_membership_required", "The user must be an active member of the organization to have keys in it.";
+    /// An expired key stays expired.
+    ApiKeyExpired: "api_key_already_expired", "The API key has expired already.";
+    /// A key is rotated once.
+    ApiKeyRotated: "api_key_already_rotated", "Another API key has replaced this one already.";
+}
+
+impl Refusal {
+    /// The field of the request that is at fault, if it is one, with the code and the message that it has there.
+    #[must_use]
+    pub fn field_error(self) -> Option<FieldError> {
+        match self {
+            Self::EmailTaken => Some(FieldError::new("email", "email_not_available", "is the address of another user")),
+            Self::UnknownRole => Some(FieldError::new("role_slug", self.code(), self.message())),
+            Self::SeveralRoles => Some(FieldError::new("role_slugs", self.code(), self.message())),
+            Self::MembershipRequired => Some(FieldError::new("organization_id", self.code(), self.message())),
+            _ => None,
+        }
+    }
+}

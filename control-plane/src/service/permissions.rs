@@ -1,0 +1,201 @@
+//! Permissions: what the product offers, and keys carry.
+
+use serde::Deserialize;
+use shared::{
+    Timestamp,
+    entropy::Entropy,
+    feed::{Effect, Scope},
+    id::{EnvironmentId, PermissionId},
+};
+use utoipa::ToSchema;
+
+use super::{
+    Change, Entity, Error, Refusal, Result, Transaction,
+    fields::{Checks, or_null},
+};
+use crate::storage::{
+    Conn, Page, PageRequest, api_keys, environments,
+    permissions::{self as rows, Permission},
+    roles,
+};
+
+/// A new permission.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreatePermission {
+    /// The name that keys carry: lowercase letters, digits, and `-_:.*`. `posts:*` on a key grants every permission that begins
+    /// with `posts:`.
+    #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
+    slug: String,
+    /// The name that people read.
+    #[schema(min_length = 1, max_length = 48)]
+    name: String,
+    /// What the permission allows, for people.
+    #[serde(default)]
+    #[schema(max_length = 150)]
+    description: Option<String>,
+    /// The kind of resource that it applies to. Default: `organization`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
+    resource_type_slug: Option<String>,
+}
+
+/// Changes of a permission. Fields that are left out keep their value. The slug cannot be changed.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct UpdatePermission {
+    /// The name that people read.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 48)]
+    name: Option<String>,
+    /// What the permission allows, for people. Null removes it.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 150)]
+    description: Option<Option<String>>,
+}
+
+/// A permission that can be created.
+#[derive(Debug)]
+pub struct NewPermission {
+    slug: String,
+    name: String,
+    description: Option<String>,
+    resource_type_slug: String,
+}
+
+impl CreatePermission {
+    /// Checks all that can be checked without the database.
+    ///
+    /// # Errors
+    /// If a field is not acceptable.
+    pub fn check(self) -> Result<NewPermission> {
+        let Self { slug, name, description, resource_type_slug } = self;
+        let resource_type_slug = resource_type_slug.unwrap_or_else(|| "organization".to_owned());
+        let mut checks = Checks::default();
+        checks.slug("slug", &slug);
+        checks.described(Some(&name), description.as_deref());
+        checks.slug("resource_type_slug", &resource_type_slug);
+        checks.finish()?;
+        Ok(NewPermission { slug, name, description, resource_type_slug })
+    }
+}
+
+impl UpdatePermission {
+    /// Checks all that can be checked without the database.
+    ///
+    /// # Errors
+    /// If a field is not acceptable.
+    pub fn check(self) -> Result<Self> {
+        let mut checks = Checks::default();
+        checks.described(self.name.as_deref(), self.description.as_ref().and_then(Option::as_deref));
+        checks.finish()?;
+        Ok(self)
+    }
+}
+
+/// Creates a permission.
+///
+/// # Errors
+/// If there is one with this slug, or the database fails.
+pub async fn create(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    new: NewPermission,
+    now: Timestamp,
+    entropy: &mut impl Entropy,
+) -> Result<(Permission, Change)> {
+    let permission = Permission {
+        id: PermissionId::generate(now, entropy),
+        environment_id: environment.clone(),
+        slug: new.slug,
+        name: new.name,
+        description: new.description,
+        resource_type_slug: new.resource_type_slug,
+        created_at: now,
+        updated_at: now,
+    };
+    if !rows::insert(transaction.conn(), &permission).await? {
+        return Err(Refusal::PermissionSlugTaken.into());
+    }
+    Ok((permission, Change::local()))
+}
+
+/// The permission with this slug.
+///
+/// # Errors
+/// If there is none, or the database fails.
+pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, slug: &str) -> Result<Permission> {
+    rows::get(conn, environment, slug).await?.ok_or(Error::NotFound(Entity::Permission))
+}
+
+/// A page of the permissions of an environment.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(conn: Conn<'_>, environment: &EnvironmentId, page: &PageRequest) -> Result<Page<Permission>> {
+    Ok(rows::list(conn, environment, page).await?)
+}
+
+/// Updates what people read of a permission.
+///
+/// # Errors
+/// If there is none with this slug, or the database fails.
+pub async fn update(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    slug: &str,
+    changes: &UpdatePermission,
+    now: Timestamp,
+) -> Result<(Permission, Change)> {
+    let (name, description) = (changes.name.as_deref(), changes.description.as_ref().map(Option::as_deref));
+    let permission = rows::update(transaction.conn(), environment, slug, name, description, now).await?;
+    Ok((permission.ok_or(Error::NotFound(Entity::Permission))?, Change::local()))
+}
+
+/// Deletes a permission, and removes it from every role and every key that has it.
+///
+/// # Errors
+/// If there is none with this slug, or the database fails.
+pub async fn delete(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    slug: &str,
+    now: Timestamp,
+) -> Result<Change> {
+    let scope = Scope::Permission(environment, slug);
+    let Some(generation) = rows::delete(transaction.conn(), environment, slug, now).await? else {
+        let earlier = transaction.unacknowledged(&scope, environment).await?;
+        return earlier.ok_or(Error::NotFound(Entity::Permission));
+    };
+    let removal = remove_everywhere(transaction, environment, slug, now).await?;
+    Ok(removal.and(Change::scope(&scope, environment, generation, Effect::Revoke)))
+}
+
+/// Removes a permission from the offered lists, and from every role and key that has it. The keys are queued for Workers KV.
+///
+/// # Errors
+/// If the database fails.
+pub async fn remove_everywhere(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    slug: &str,
+    now: Timestamp,
+) -> Result<Change> {
+    environments::remove_permission(transaction.conn(), environment, slug).await?;
+    let roles = roles::remove_permission(transaction.conn(), environment, slug, now).await?;
+    api_keys::remove_permission(transaction.conn(), environment, slug, &roles, now).await?;
+    Ok(Change::local())
+}
+
+/// Requires each of these slugs to be a permission of the environment, and locks those until the transaction ends.
+pub(super) async fn require_known(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    slugs: &[String],
+    field: impl Fn(usize) -> String,
+) -> Result<()> {
+    let known = rows::hold(transaction.conn(), environment, slugs).await?;
+    let mut checks = Checks::default();
+    for (at, slug) in slugs.iter().enumerate() {
+        checks.require(known.contains(slug), &field(at), "not_found", "there is no such permission");
+    }
+    checks.finish()
+}

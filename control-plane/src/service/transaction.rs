@@ -1,0 +1,182 @@
+//! Transactions of use cases, and the one way to commit them.
+
+use std::sync::Arc;
+
+use shared::{Timestamp, feed::Scope, id::EnvironmentId};
+
+use super::{Change, Result, change::Part};
+use crate::{
+    edge::{
+        Wake,
+        acknowledge::{Committed, EdgeLink},
+    },
+    storage::{
+        self, Conn, Db, Failure, JsonText, Priority, Reader, Writer, edge_sync,
+        feed::{self, ScopeChange},
+        outbox::{self, Route},
+    },
+};
+
+/// The database as use cases see it: anyone may read, and whatever changes goes through [`commit`].
+#[derive(Debug, Clone)]
+pub struct Database {
+    db: Db,
+    edge: Option<Arc<EdgeLink>>,
+    publisher: Wake,
+}
+
+impl Database {
+    /// The database of an installation with this edge, if it has one.
+    #[must_use]
+    pub const fn new(db: Db, edge: Option<Arc<EdgeLink>>, publisher: Wake) -> Self {
+        Self { db, edge, publisher }
+    }
+
+    /// A connection for reading.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn read(&self) -> storage::Result<Reader> {
+        self.db.read().await
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin(&self, priority: Priority) -> storage::Result<Transaction> {
+        let writer = self.db.write_as(priority).await?;
+        Ok(Transaction { writer, edge: self.edge.clone(), publisher: self.publisher.clone() })
+    }
+
+    /// Whether changes have to reach an edge.
+    #[must_use]
+    pub const fn has_edge(&self) -> bool {
+        self.edge.is_some()
+    }
+
+    /// Whether the database is a SQLite file, which has a single writer.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        self.db.is_sqlite()
+    }
+
+    /// Whether the database accepts writes at the moment.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn check_writes(&self) -> std::result::Result<(), Failure> {
+        self.db.check_writes().await
+    }
+}
+
+/// A transaction of a use case. Dropped without [`commit`], it is rolled back.
+#[derive(Debug)]
+pub struct Transaction {
+    writer: Writer,
+    edge: Option<Arc<EdgeLink>>,
+    publisher: Wake,
+}
+
+impl Transaction {
+    /// The connection, inside the transaction.
+    pub fn conn(&mut self) -> Conn<'_> {
+        self.writer.conn()
+    }
+
+    /// Whether changes have to reach an edge.
+    #[must_use]
+    pub const fn has_edge(&self) -> bool {
+        self.edge.is_some()
+    }
+
+    /// The last change of a scope, if its caller has received no acknowledgement. Without an edge there is nothing to wait for,
+    /// hence no change.
+    pub(super) async fn unacknowledged(
+        &mut self,
+        scope: &Scope<'_>,
+        environment: &EnvironmentId,
+    ) -> storage::Result<Option<Change>> {
+        if !self.has_edge() {
+            return Ok(None);
+        }
+        let generation = feed::unacknowledged_scope(self.conn(), environment, scope).await?;
+        Ok(generation.map(|generation| Change::unacknowledged_scope(scope, generation)))
+    }
+
+    /// Writes the outbox rows of a change and commits all of it. Returns what to wait for.
+    async fn write(mut self, change: Change, acknowledged: bool, now: Timestamp) -> storage::Result<Pending> {
+        let priority = self.writer.priority();
+        let mut pending = Pending::default();
+        for part in change.into_parts() {
+            match part {
+                Part::Created(key) => {
+                    outbox::add(self.conn(), key.kind, &key.id, key.version, Route::FeedFirst, now).await?;
+                    pending.created.push(Committed::key(key.kind, key.id, key.version, priority));
+                }
+                Part::Updated(key) => {
+                    edge_sync::note_change(self.conn(), key.kind, &key.id, acknowledged, now).await?;
+                    outbox::add(self.conn(), key.kind, &key.id, key.version, Route::FeedFirst, now).await?;
+                    pending.updated.push(Committed::key(key.kind, key.id, key.version, priority));
+                }
+                Part::Scope(scope) => {
+                    let change = ScopeChange {
+                        name: scope.name,
+                        environment_id: scope.environment,
+                        generation: scope.generation,
+                        effect: JsonText(scope.effect),
+                        changed_at: now,
+                        fed: false,
+                        acknowledged,
+                    };
+                    feed::add_scope(self.conn(), &change).await?;
+                    pending.updated.push(Committed::scope(change.name, change.generation, priority));
+                }
+                Part::Unacknowledged(earlier) => pending.updated.push(earlier.with_priority(priority)),
+            }
+        }
+        self.writer.commit().await?;
+        if !pending.created.is_empty() || !pending.updated.is_empty() {
+            self.publisher.notify();
+        }
+        Ok(pending)
+    }
+}
+
+/// What a committed change has to wait for.
+#[derive(Debug, Default)]
+struct Pending {
+    created: Vec<Committed>,
+    updated: Vec<Committed>,
+}
+
+/// Commits a change with its outbox rows, and returns once it is effective at the edge.
+///
+/// A new key is waited for only briefly: until the edge has it, it is refused, which is safe. Anything else must be in
+/// the change feed before this succeeds. A change that was committed stands even if the wait fails. The database
+/// remembers that its caller has received no acknowledgement, so the same call, repeated, resumes the wait.
+///
+/// # Errors
+/// If the database fails, and then nothing is changed; or [`super::Error::EdgePending`], if the wait takes too long.
+pub async fn commit(transaction: Transaction, change: Change, now: Timestamp) -> Result<()> {
+    let edge = transaction.edge.clone();
+    let Pending { created, updated } = transaction.write(change, edge.is_none(), now).await?;
+    let Some(edge) = edge else { return Ok(()) };
+    for change in &updated {
+        edge.acknowledge(change).await?;
+    }
+    if updated.is_empty() {
+        for change in &created {
+            edge.await_creation(change).await;
+        }
+    }
+    Ok(())
+}
+
+/// Commits a change whose caller received an acknowledgement long ago, as after a restored backup. It waits for nothing.
+///
+/// # Errors
+/// If the database fails. Nothing is changed then.
+pub async fn commit_acknowledged(transaction: Transaction, change: Change, now: Timestamp) -> storage::Result<()> {
+    transaction.write(change, true, now).await.map(drop)
+}

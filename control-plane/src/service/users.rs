@@ -1,0 +1,261 @@
+//! Users: people who hold keys of their own in an organization.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use shared::{
+    Timestamp,
+    entropy::Entropy,
+    feed::{Effect, Scope},
+    id::{EnvironmentId, UserId},
+    record::Version,
+};
+use utoipa::ToSchema;
+
+use super::{
+    Change, Entity, Error, Refusal, Result, Transaction,
+    fields::{Checks, LOCALE_MAX_LENGTH, NAME_MAX_LENGTH, merge_metadata, or_null},
+};
+use crate::storage::{
+    Conn, JsonText, Page, PageRequest, memberships, user_api_keys,
+    users::{self as rows, Filter, User},
+};
+
+/// A new user. No field is required.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateUser {
+    /// The e-mail address, unique within the environment regardless of case.
+    #[serde(default)]
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
+    email: Option<String>,
+    /// Whether you have verified the address.
+    #[serde(default)]
+    email_verified: Option<bool>,
+    /// The first name.
+    #[serde(default)]
+    #[schema(max_length = 255)]
+    first_name: Option<String>,
+    /// The last name.
+    #[serde(default)]
+    #[schema(max_length = 255)]
+    last_name: Option<String>,
+    /// The full name.
+    #[serde(default)]
+    #[schema(max_length = 255)]
+    name: Option<String>,
+    /// Your own data: at most 50 entries.
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+    /// Your own id of the user: at most 128 printable ASCII characters, unique within the environment.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+    external_id: Option<String>,
+}
+
+/// Changes of a user. Fields that are left out keep their value.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct UpdateUser {
+    /// The e-mail address, unique within the environment regardless of case.
+    #[serde(default)]
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
+    email: Option<String>,
+    /// Whether you have verified the address.
+    #[serde(default)]
+    email_verified: Option<bool>,
+    /// The first name. Null removes it.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 255)]
+    first_name: Option<Option<String>>,
+    /// The last name. Null removes it.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 255)]
+    last_name: Option<Option<String>>,
+    /// The full name. Null removes it.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 255)]
+    name: Option<Option<String>>,
+    /// The language, such as `en-US`. Null removes it.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 35)]
+    locale: Option<Option<String>>,
+    /// Entries to add or replace. An entry that is null is removed; null instead of the object removes all entries.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    metadata: Option<Option<BTreeMap<String, Option<String>>>>,
+    /// Your own id of the user. Null removes it.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+    external_id: Option<Option<String>>,
+}
+
+/// A user who can be created.
+#[derive(Debug)]
+pub struct NewUser(CreateUser);
+
+impl CreateUser {
+    /// Checks all that can be checked without the database.
+    ///
+    /// # Errors
+    /// If a field is not acceptable.
+    pub fn check(self) -> Result<NewUser> {
+        let mut checks = Checks::default();
+        if let Some(email) = &self.email {
+            checks.email(email);
+        }
+        for (field, text) in [("first_name", &self.first_name), ("last_name", &self.last_name), ("name", &self.name)] {
+            checks.optional_name(field, text.as_deref().unwrap_or_default(), NAME_MAX_LENGTH);
+        }
+        if let Some(metadata) = &self.metadata {
+            checks.metadata(metadata);
+        }
+        if let Some(external_id) = &self.external_id {
+            checks.external_id(external_id);
+        }
+        checks.finish()?;
+        Ok(NewUser(self))
+    }
+}
+
+/// Creates a user.
+///
+/// # Errors
+/// If the external id or the address is taken, or the database fails.
+pub async fn create(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    NewUser(new): NewUser,
+    now: Timestamp,
+    entropy: &mut impl Entropy,
+) -> Result<(User, Change)> {
+    let user = User {
+        id: UserId::generate(now, entropy),
+        environment_id: environment.clone(),
+        external_id: new.external_id,
+        email: new.email.unwrap_or_default(),
+        email_verified: new.email_verified.unwrap_or_default(),
+        first_name: new.first_name,
+        last_name: new.last_name,
+        name: new.name,
+        locale: None,
+        metadata: JsonText(new.metadata.unwrap_or_default()),
+        created_at: now,
+        updated_at: now,
+    };
+    if !rows::insert(transaction.conn(), &user).await? {
+        require_free_external_id(transaction, &user).await?;
+        return Err(Refusal::EmailTaken.into());
+    }
+    Ok((user, Change::local()))
+}
+
+/// The user with this id.
+///
+/// # Errors
+/// If there is none, or the database fails.
+pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &UserId) -> Result<User> {
+    rows::get(conn, environment, id).await?.ok_or(Error::NotFound(Entity::User))
+}
+
+/// The user with this external id.
+///
+/// # Errors
+/// If there is none, or the database fails.
+pub async fn get_by_external_id(conn: Conn<'_>, environment: &EnvironmentId, external_id: &str) -> Result<User> {
+    rows::by_external_id(conn, environment, external_id).await?.ok_or(Error::NotFound(Entity::User))
+}
+
+/// A page of the users of an environment.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    filter: &Filter,
+    page: &PageRequest,
+) -> Result<Page<User>> {
+    Ok(rows::list(conn, environment, filter, page).await?)
+}
+
+/// Updates a user.
+///
+/// # Errors
+/// If there is none, a field is not acceptable, the external id or the address is taken, or the database fails.
+pub async fn update(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    id: &UserId,
+    changes: UpdateUser,
+    now: Timestamp,
+) -> Result<(User, Change)> {
+    let before = rows::lock(transaction.conn(), environment, id).await?.ok_or(Error::NotFound(Entity::User))?;
+    let (external_id, email) = (before.external_id.clone(), before.email.clone());
+    let after = updated(before, changes, now)?;
+    if after.external_id != external_id {
+        // Before the update: on Postgres, one that fails ends the transaction.
+        require_free_external_id(transaction, &after).await?;
+    }
+    if !rows::update(transaction.conn(), &after).await? {
+        let is_email = after.email != email;
+        return Err(if is_email { Refusal::EmailTaken } else { Refusal::UserExternalIdTaken }.into());
+    }
+    Ok((after, Change::local()))
+}
+
+async fn require_free_external_id(transaction: &mut Transaction, user: &User) -> Result<()> {
+    let Some(external_id) = &user.external_id else { return Ok(()) };
+    let other = rows::by_external_id(transaction.conn(), &user.environment_id, external_id).await?;
+    if other.is_some_and(|other| other.id != user.id) { Err(Refusal::UserExternalIdTaken.into()) } else { Ok(()) }
+}
+
+fn updated(mut user: User, changes: UpdateUser, now: Timestamp) -> Result<User> {
+    let mut checks = Checks::default();
+    if let Some(email) = changes.email {
+        checks.email(&email);
+        user.email = email;
+    }
+    user.email_verified = changes.email_verified.unwrap_or(user.email_verified);
+    for (field, own, given, max_length) in [
+        ("first_name", &mut user.first_name, changes.first_name, NAME_MAX_LENGTH),
+        ("last_name", &mut user.last_name, changes.last_name, NAME_MAX_LENGTH),
+        ("name", &mut user.name, changes.name, NAME_MAX_LENGTH),
+        ("locale", &mut user.locale, changes.locale, LOCALE_MAX_LENGTH),
+    ] {
+        if let Some(text) = given {
+            checks.optional_name(field, text.as_deref().unwrap_or_default(), max_length);
+            *own = text;
+        }
+    }
+    if let Some(metadata) = changes.metadata {
+        merge_metadata(&mut user.metadata.0, metadata);
+        checks.metadata(&user.metadata.0);
+    }
+    if let Some(external_id) = changes.external_id {
+        checks.external_id(external_id.as_deref().unwrap_or("none"));
+        user.external_id = external_id;
+    }
+    checks.finish()?;
+    user.updated_at = now;
+    Ok(user)
+}
+
+/// Deletes a user with all memberships, and revokes all of the user's keys.
+///
+/// # Errors
+/// If there is none, or the database fails.
+pub async fn delete(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    id: &UserId,
+    now: Timestamp,
+) -> Result<Change> {
+    let scope = Scope::User(id);
+    if rows::lock(transaction.conn(), environment, id).await?.is_none() {
+        let earlier = transaction.unacknowledged(&scope, environment).await?;
+        return earlier.ok_or(Error::NotFound(Entity::User));
+    }
+    memberships::delete_all_of_user(transaction.conn(), id).await?;
+    user_api_keys::revoke_all_of_user(transaction.conn(), environment, id, "user_deleted", now).await?;
+    rows::delete(transaction.conn(), id).await?;
+    Ok(Change::scope(&scope, environment, Version::first(now), Effect::Revoke))
+}

@@ -1,0 +1,89 @@
+//! What request handlers and commands are given.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    clock::Clock,
+    edge::lookup::Lookup,
+    limits::Limits,
+    metrics::Metrics,
+    service::{Database, usage::Usage},
+    storage::FairTurns,
+};
+
+/// The state of the server. Cheap to clone. Except for recent counts, it holds nothing that another process lacks.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The database.
+    pub database: Database,
+    /// The clock. Handlers take the extractor `Now` instead, which reads it once for each request.
+    pub clock: Clock,
+    /// Finds out which version of a key the edge has, if there is an edge.
+    pub lookup: Option<Arc<Lookup>>,
+    /// How many requests a caller may make.
+    pub limits: Arc<Limits>,
+    /// A turn for each search that may run at the same time.
+    pub searches: FairTurns,
+    /// How often this process validated keys.
+    pub usage: Arc<Usage>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Which database this is, for `latchkey doctor`.
+    pub database_id: Option<Arc<str>>,
+    /// Whether the process is about to stop, and load balancers should send requests to others.
+    is_draining: Arc<AtomicBool>,
+}
+
+/// Searches read all organizations of an environment. This many at once leave connections for everybody else: a SQLite database
+/// has four that read, and every request needs one to be authenticated.
+const SEARCHES_MAX: usize = 2;
+
+impl AppState {
+    /// The state of a server without limits that has just started.
+    #[must_use]
+    pub fn new(database: Database, clock: Clock, usage: Arc<Usage>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            database,
+            clock,
+            lookup: None,
+            limits: Arc::new(Limits::none()),
+            searches: FairTurns::new(SEARCHES_MAX),
+            usage,
+            metrics,
+            database_id: None,
+            is_draining: Arc::default(),
+        }
+    }
+
+    /// From now on `/ready` answers 503, and connections are closed after their next response.
+    pub fn start_draining(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the process is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
+    /// The same server, which says which database it has.
+    #[must_use]
+    pub fn with_database_id(self, id: Option<String>) -> Self {
+        Self { database_id: id.map(Into::into), ..self }
+    }
+
+    /// The same server, whose callers have these limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), ..self }
+    }
+
+    /// The same server, which can ask the edge about keys.
+    #[must_use]
+    pub fn with_lookup(self, lookup: Option<Arc<Lookup>>) -> Self {
+        Self { lookup, ..self }
+    }
+}

@@ -1,0 +1,6 @@
+//! What tests share: a server, an edge to inject faults into, and backups.
+
+pub mod backup;
+pub mod fake_worker;
+pub mod server;
+pub mod world;
