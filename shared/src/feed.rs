@@ -21,9 +21,11 @@ use serde::{Deserialize, Serialize};
 use crate::{Timestamp, digest::Place};
 
 mod entry;
+mod position;
 pub mod wire;
 
 pub use entry::{BYTES_OF_AN_ENTRY, Change, Effect, Entry, Held, Mark, Page, PageEntry, Scope, up_to_weight};
+pub use position::{Epoch, Position, Sequence};
 
 const HOUR: i64 = 60 * 60 * 1000;
 /// R: a record that was sealed longer ago than this is not decided on.
@@ -56,23 +58,6 @@ pub const ENTRIES_MAX: u64 = 400_000;
 pub const APPEND_MAX: usize = 1_000;
 /// The most entries on one page, counted likewise.
 pub const PAGE_MAX: u64 = 10_000;
-
-/// One life of a feed. A feed that is made anew, or that lost something, has another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Epoch(pub u32);
-
-/// The order of changes within an epoch.
-pub type Sequence = u64;
-
-/// How far someone has come in a feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Position {
-    /// In which life of the feed.
-    pub epoch: Epoch,
-    /// Up to which change.
-    pub sequence: Sequence,
-}
 
 /// Whether a feed may be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

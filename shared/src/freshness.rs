@@ -19,7 +19,7 @@
 //!      ──► Decide, Refuse, Unknown: decide now, without awaiting
 //! ```
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
 
 use hashlink::LinkedHashMap;
 
@@ -35,33 +35,18 @@ mod cache;
 mod limits;
 mod look_up;
 mod rules;
+mod stored;
 
 pub use limits::{CLOCK_MARGIN_MILLIS, LEASE_MILLIS, Limits};
 pub use look_up::{FeedAnswer, LookUp, Step, Unknown};
 pub use rules::Rules;
+pub use stored::Stored;
 
 use cache::Cache;
 use look_up::{FeedSays, Store};
 
 /// How often the feed's answer may turn out to be older than what became known meanwhile.
 const FEED_QUESTIONS_MAX: u8 = 3;
-
-/// A record, as far as its freshness goes.
-pub trait Stored: Clone {
-    /// Its version.
-    fn version(&self) -> Version;
-    /// When it was made from the database.
-    fn sealed_at(&self) -> Timestamp;
-    /// Whether it can never be accepted again, and so is as good as new however old it is.
-    fn is_final(&self) -> bool;
-    /// How many bytes it takes, roughly.
-    fn weight(&self) -> usize;
-    /// The scopes that it depends on, and the generation of each when it was made. Those that can make it depend on
-    /// others come before those.
-    fn scopes(&self) -> Vec<(Place, Version)>;
-    /// Subjects it to what became of one of its scopes.
-    fn subject_to(&mut self, scope: Place, effect: &Effect);
-}
 
 /// The least that a record must be to be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -473,32 +458,6 @@ impl<R: Stored> Isolate<R> {
     #[must_use]
     pub const fn resets(&self) -> u64 {
         self.life
-    }
-}
-
-impl<R: Stored> Stored for Rc<R> {
-    fn version(&self) -> Version {
-        (**self).version()
-    }
-
-    fn sealed_at(&self) -> Timestamp {
-        (**self).sealed_at()
-    }
-
-    fn is_final(&self) -> bool {
-        (**self).is_final()
-    }
-
-    fn weight(&self) -> usize {
-        (**self).weight()
-    }
-
-    fn scopes(&self) -> Vec<(Place, Version)> {
-        (**self).scopes()
-    }
-
-    fn subject_to(&mut self, scope: Place, effect: &Effect) {
-        Self::make_mut(self).subject_to(scope, effect);
     }
 }
 

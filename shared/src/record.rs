@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
-    digest::Place,
-    feed::{Effect, Scope},
-    freshness::Stored,
     id::{ApiKeyId, EnvironmentId, ManagementKeyId, MembershipId, OrganizationId, RoleId, UserId},
     key::Prefix,
     permission,
@@ -214,77 +211,6 @@ impl Owner {
     }
 }
 
-impl Stored for Record {
-    fn version(&self) -> Version {
-        self.version
-    }
-
-    fn sealed_at(&self) -> Timestamp {
-        self.sealed_at
-    }
-
-    fn is_final(&self) -> bool {
-        self.revoked.is_some()
-    }
-
-    fn weight(&self) -> usize {
-        /// What a small piece of memory costs besides what is in it.
-        const PIECE: usize = 48;
-        let text = |text: &String| PIECE + text.len();
-        let of_grant: usize = match &self.grant {
-            Grant::ApiKey(key) => {
-                let lists = key.permissions.iter().chain(&key.resources).map(text).sum::<usize>();
-                let metadata = key.metadata.iter().map(|(name, value)| text(name) + text(value)).sum::<usize>();
-                let of_role = |of: &Membership| 2 * PIECE + of.role.permissions.iter().map(text).sum::<usize>();
-                let membership = key.membership.as_ref().map_or(0, of_role);
-                lists + metadata + membership + key.ip_allow_list.len() * PIECE
-            }
-            Grant::ManagementKey(key) => key.scopes.iter().map(text).sum::<usize>() + key.prefixes.len() * 2 * PIECE,
-        };
-        size_of::<Self>() + 6 * PIECE + text(&self.name) + text(&self.obfuscated_value) + of_grant
-    }
-
-    fn scopes(&self) -> Vec<(Place, Version)> {
-        let Grant::ApiKey(key) = &self.grant else { return vec![] };
-        let organization = Scope::Organization(key.owner.organization());
-        let mut scopes = vec![(organization.place(), Version(self.generations.organization))];
-        let mut permissions: Vec<&String> = key.permissions.iter().collect();
-        if let Owner::User { id, .. } = &key.owner {
-            // Users are never narrowed but once, when they are deleted.
-            scopes.push((Scope::User(id).place(), Version(0)));
-            if let Some(Membership { id, generation, role, .. }) = &key.membership {
-                scopes.push((Scope::Membership(id).place(), Version(*generation)));
-                scopes.push((Scope::Role(&role.id).place(), Version(role.generation)));
-                permissions.extend(role.permissions.iter().filter(|slug| !key.permissions.contains(slug)));
-            }
-        }
-        let generation = Version(self.generations.environment);
-        let permission = |slug: &String| (Scope::Permission(&self.environment, slug).place(), generation);
-        scopes.extend(permissions.into_iter().map(permission));
-        scopes
-    }
-
-    fn subject_to(&mut self, scope: Place, effect: &Effect) {
-        let Grant::ApiKey(key) = &mut self.grant else { return };
-        let is_of_organization = scope == Scope::Organization(key.owner.organization()).place();
-        match effect {
-            Effect::Revoke if is_of_organization => self.revoke("organization_deleted"),
-            Effect::Revoke if key.is_of_user(scope) => self.revoke("user_deleted"),
-            Effect::Revoke if key.is_of_membership(scope) => self.revoke("membership_deleted"),
-            Effect::Revoke => key.lose(&self.environment, scope),
-            Effect::Disable if is_of_organization => self.disabled = true,
-            Effect::Disable => key.change_membership(|membership| membership.inactive = true),
-            Effect::AllowOnly(allowed) => {
-                key.change_membership(|membership| membership.role.permissions = allowed.iter().cloned().collect());
-            }
-            Effect::Role(role) => key.change_membership(|membership| {
-                membership.inactive = false;
-                membership.role = role.clone();
-            }),
-        }
-    }
-}
-
 impl ApiKeyGrant {
     /// What the key may do: of a user's, what both the key and the user's role allow.
     #[must_use]
@@ -305,21 +231,6 @@ impl ApiKeyGrant {
         is_users && self.membership.as_ref().is_none_or(|membership| membership.inactive)
     }
 
-    fn is_of_user(&self, scope: Place) -> bool {
-        matches!(&self.owner, Owner::User { id, .. } if scope == Scope::User(id).place())
-    }
-
-    fn is_of_membership(&self, scope: Place) -> bool {
-        self.membership.as_ref().is_some_and(|membership| scope == Scope::Membership(&membership.id).place())
-    }
-
-    /// A permission is taken from the key, and from its user's role.
-    fn lose(&mut self, environment: &EnvironmentId, permission: Place) {
-        let stays = |slug: &String| permission != Scope::Permission(environment, slug).place();
-        self.permissions.retain(stays);
-        self.change_membership(|membership| membership.role.permissions.retain(stays));
-    }
-
     pub(crate) fn change_membership(&mut self, change: impl FnOnce(&mut Membership)) {
         if let Some(membership) = &mut self.membership {
             change(membership);
@@ -333,7 +244,7 @@ const fn is_false(value: &bool) -> bool {
 }
 
 impl Record {
-    fn revoke(&mut self, reason: &str) {
+    pub(crate) fn revoke(&mut self, reason: &str) {
         self.revoked = Some(Revoked { at: self.updated_at, reason: reason.to_owned() });
     }
 
