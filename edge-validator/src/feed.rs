@@ -10,10 +10,9 @@ use shared::{
 use worker::{Request, Response, Stub, console_error};
 
 use crate::{
-    change_feed::{NEWS, PAGE, RECORD},
+    change_feed::{PAGE, RECORD},
     config::Edge,
     failure::Failure,
-    isolate,
     wait::within,
 };
 
@@ -63,12 +62,7 @@ async fn get(edge: &Edge, url: &str, patience: Duration) -> Option<Vec<u8>> {
 pub async fn pass_on(edge: &Edge, request: Request) -> Result<Response, Failure> {
     let answer = within(PATIENCE, stub(edge)?.fetch_with_request(request)).await;
     match answer {
-        Some(Ok(response)) => {
-            if response.headers().has(NEWS)? {
-                isolate::heard_of_a_change(edge);
-            }
-            Ok(response)
-        }
+        Some(Ok(response)) => Ok(response),
         Some(Err(cause)) => {
             console_error!("The change feed failed: {cause}");
             Err(unavailable())

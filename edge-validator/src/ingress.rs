@@ -9,9 +9,10 @@ use shared::{bearer, error::ApiError};
 use worker::{Request, Response};
 
 use crate::{
+    change_feed::NEWS,
     config::{Config, Edge},
     failure::Failure,
-    feed, status,
+    feed, isolate, status,
 };
 
 /// What the paths of these routes begin with.
@@ -23,9 +24,18 @@ pub async fn answer(request: Request, path: &str, config: &Config) -> Result<Res
     admit(&request, edge)?;
     match path {
         "/_edge/status" => status::answer(edge),
-        path if path.starts_with("/_edge/feed/") => feed::pass_on(edge, request).await,
+        path if path.starts_with("/_edge/feed/") => forward_to_feed(edge, request).await,
         _ => Err(ApiError::new(404, "route_not_found", "The Worker has no such route.").into()),
     }
+}
+
+/// Forwards the request to the change feed. After a change, this isolate polls before it decides again.
+async fn forward_to_feed(edge: &Edge, request: Request) -> Result<Response, Failure> {
+    let response = feed::pass_on(edge, request).await?;
+    if response.headers().has(NEWS)? {
+        isolate::heard_of_a_change(edge);
+    }
+    Ok(response)
 }
 
 fn admit(request: &Request, edge: &Edge) -> Result<(), Failure> {
