@@ -10,7 +10,6 @@ use std::{
     os::unix::process::CommandExt,
     process::{self, ChildStdout, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
-    thread,
     time::Duration,
 };
 
@@ -20,7 +19,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{progress::Deadline, watchdog};
+use crate::{
+    progress::{Deadline, tick},
+    watchdog,
+};
 
 /// What a shell reports for a command that Ctrl-C ended.
 pub const INTERRUPTED_EXIT_CODE: u8 = 130;
@@ -28,7 +30,6 @@ pub const INTERRUPTED_EXIT_CODE: u8 = 130;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long what it started may take after it.
 const PATIENCE_WITH_ORPHANS: Duration = Duration::from_secs(2);
-const TICK: Duration = Duration::from_millis(25);
 
 static STOP_REQUESTS: AtomicUsize = AtomicUsize::new(0);
 
@@ -58,11 +59,6 @@ pub fn go_on() -> Result<()> {
         bail!(Interrupted);
     }
     Ok(())
-}
-
-/// Sleeps for one round of a loop that polls.
-pub fn tick() {
-    thread::sleep(TICK);
 }
 
 /// A running process and all that it started.

@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    children::{go_on, tick},
-    progress::{self, Deadline},
+    children::go_on,
+    progress::{self, Deadline, tick},
 };
 
 /// Longer than the longest thing that is done under a lock, on a slow machine.

@@ -1,11 +1,14 @@
-//! Telling what happens and how long it takes. The one place of xtask that reads the clock.
+//! Telling what happens and how long it takes, and waiting. The one place of xtask that reads the clock.
 
 use std::{
     io::Write,
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+
+const TICK: Duration = Duration::from_millis(25);
 
 /// Writes a line to stderr, in one piece: others write there too, and wrangler takes each piece for a line.
 pub fn say(line: impl std::fmt::Display) {
@@ -50,6 +53,11 @@ impl Deadline {
     pub fn is_over(&self) -> bool {
         now() >= self.0
     }
+}
+
+/// Sleeps for one round of a loop that polls.
+pub fn tick() {
+    thread::sleep(TICK);
 }
 
 #[expect(clippy::disallowed_methods, reason = "xtask waits for real processes, in real time, and here alone")]

@@ -18,7 +18,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{children::tick, progress::Deadline};
+use crate::progress::{Deadline, tick};
 
 static WATCHDOG: Mutex<Option<Child>> = Mutex::new(None);
 
