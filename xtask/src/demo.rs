@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    dev::System,
     http::Client,
     services::{self, Service},
+    system::System,
 };
 
 const ENVIRONMENT: &str = "Development";

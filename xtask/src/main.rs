@@ -19,6 +19,7 @@ mod progress;
 mod python;
 mod random;
 mod services;
+mod system;
 mod test;
 mod tools;
 mod watchdog;
