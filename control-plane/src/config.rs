@@ -9,9 +9,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use shared::seal::EdgeSecrets;
 
-/// Documents every setting, and gives each its default.
-pub const DEFAULTS: &str = include_str!("../defaults.toml");
-
 /// What `latchkey` was told. `defaults.toml` says what each setting means.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -323,7 +320,7 @@ mod tests {
     #[test]
     fn blank_value_counts_as_not_set() {
         for blank in ["", " ", "\n"] {
-            for setting in toml::from_str::<toml::Table>(DEFAULTS).unwrap().keys() {
+            for setting in toml::from_str::<toml::Table>(sources::DEFAULTS).unwrap().keys() {
                 let name = format!("LATCHKEY_{}", setting.to_uppercase());
                 let config = from_environment(&[(&name, blank)]).unwrap();
                 assert_eq!(config.database_url.expose_secret(), "sqlite:latchkey.db", "{name}");

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use crate::{
     config::Config,
     storage::{
-        Db, Schema,
+        Db, Failure, OpenOptions, Schema,
         sqlite_file::{ServeLock, SqliteFile},
     },
 };
@@ -47,7 +47,23 @@ async fn open(config: &Config, wait: Duration) -> anyhow::Result<Db> {
         }
         file.check().await?;
     }
-    super::open(config, wait).await
+    open_url(config, wait).await
+}
+
+/// The URL holds a password, so an error says the kind of database alone.
+async fn open_url(config: &Config, wait: Duration) -> anyhow::Result<Db> {
+    let url = config.database_url.expose_secret();
+    Db::open_with(url, &OpenOptions { wait, ..OpenOptions::from_config(config) }).await.map_err(|error| {
+        if error.downcast_ref().and_then(Failure::of) == Some(Failure::Full) {
+            return error.context("no space is left on the disk of the database; free some, and start again");
+        }
+        let kind = match url.split_once(':') {
+            Some(("sqlite", _)) => "SQLite ",
+            Some(("postgres" | "postgresql", _)) => "Postgres ",
+            _ => "",
+        };
+        error.context(format!("cannot open the {kind}database; check database_url"))
+    })
 }
 
 /// Opens the database, creates it first if there is none, and brings its tables to the state that this version needs.

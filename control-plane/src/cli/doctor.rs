@@ -6,9 +6,12 @@ mod worker;
 use reqwest::StatusCode;
 use shared::Timestamp;
 
-use self::findings::{Finding, Findings};
+use self::{
+    feed::STUCK_AFTER,
+    findings::{Finding, Findings},
+};
 use crate::{
-    cli::database as databases,
+    cli::{database as databases, logging},
     clock::Clock,
     config::{Config, EdgeConfig},
     edge::kv::{Kv, KvError},
@@ -17,13 +20,11 @@ use crate::{
 
 /// A name that no key has. Asking for it shows whether KV answers.
 const PROBE: &str = "latchkey:doctor";
-/// A change that has waited longer than this is not being published.
-const STUCK_AFTER: i64 = 120;
 
 /// Looks at one part after the other, and says of each whether it is well and, if not, what to do.
 pub(super) async fn run(config: anyhow::Result<Config>, json: bool) -> anyhow::Result<()> {
     let mut findings = Findings::new(json);
-    let config = config.and_then(|config| super::start_logging(&config).map(|()| config));
+    let config = config.and_then(|config| logging::start(&config).map(|()| config));
     match config {
         Ok(config) => look(&config, &mut findings).await,
         Err(error) => {

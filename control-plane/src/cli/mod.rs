@@ -13,6 +13,7 @@ mod doctor;
 mod edge;
 mod environments;
 mod first_run;
+mod logging;
 mod management_keys;
 mod migrate;
 mod openapi;
@@ -21,20 +22,12 @@ mod serve;
 
 use std::{
     ffi::OsString,
-    io::IsTerminal,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use secrecy::ExposeSecret;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
-use crate::{
-    config::{Config, LogFormat},
-    storage::{Db, Failure, OpenOptions},
-};
+use crate::config::Config;
 
 /// API keys for the customers of your product.
 ///
@@ -113,7 +106,7 @@ impl Cli {
             return doctor::run(config, json).await;
         }
         let config = config?;
-        start_logging(&config)?;
+        logging::start(&config)?;
         match self.command {
             Command::Serve => serve::run(&config).await,
             Command::Migrate => migrate::run(&config).await,
@@ -128,39 +121,4 @@ impl Cli {
             Command::Doctor { .. } | Command::Openapi => Ok(()),
         }
     }
-}
-
-/// The URL holds a password, so an error says the kind of database alone.
-async fn open(config: &Config, wait: Duration) -> anyhow::Result<Db> {
-    let url = config.database_url.expose_secret();
-    Db::open_with(url, &OpenOptions { wait, ..OpenOptions::from_config(config) }).await.map_err(|error| {
-        if error.downcast_ref().and_then(Failure::of) == Some(Failure::Full) {
-            return error.context("no space is left on the disk of the database; free some, and start again");
-        }
-        let kind = match url.split_once(':') {
-            Some(("sqlite", _)) => "SQLite ",
-            Some(("postgres" | "postgresql", _)) => "Postgres ",
-            _ => "",
-        };
-        error.context(format!("cannot open the {kind}database; check database_url"))
-    })
-}
-
-/// A lone word that is no level would be taken for the name of a part of the program, and all others would log nothing.
-fn log_filter(text: &str) -> Option<EnvFilter> {
-    let has_level = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
-    text.split(',').any(has_level).then(|| EnvFilter::try_new(text).ok()).flatten()
-}
-
-fn start_logging(config: &Config) -> anyhow::Result<()> {
-    let filter = log_filter(&config.log_filter).context(
-        "log_filter must be `error`, `warn`, `info`, `debug`, `trace` or `off`, or a filter such as `info,sqlx=debug`",
-    )?;
-    let on_terminal = std::io::stderr().is_terminal();
-    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(on_terminal);
-    match config.log_format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
-    }
-    Ok(())
 }

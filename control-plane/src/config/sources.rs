@@ -14,7 +14,8 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use toml::{Table, Value};
 
-use super::DEFAULTS;
+/// Documents every setting, and gives each its default.
+pub(super) const DEFAULTS: &str = include_str!("../../defaults.toml");
 
 /// The settings that are secrets. Each can also be read from a file, which the setting `<name>_file` names.
 pub(super) const SECRETS: [&str; 4] = ["database_url", "edge_kv_token", "edge_secret", "metrics_token"];

@@ -2,7 +2,7 @@
 
 use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 
-use super::{Conn, Failure};
+use super::Conn;
 
 /// A SQLite transaction that will write says so at once. Otherwise two of them can both read, and then one must fail.
 pub const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
@@ -28,52 +28,6 @@ pub fn is_sqlite_busy(error: &sqlx::Error) -> bool {
 }
 
 const SQLITE_BUSY: u32 = 5;
-
-/// <https://www.sqlite.org/rescode.html>: the low byte is the code, the others say more of it.
-pub const fn failure_of_sqlite(code: u32) -> Option<Failure> {
-    // SQLITE_IOERR_SHMSIZE: no room for the -shm file.
-    if code == 4874 {
-        return Some(Failure::Full);
-    }
-    match code & 0xff {
-        // SQLITE_LOCKED, SQLITE_INTERRUPT
-        SQLITE_BUSY | 6 | 9 => Some(Failure::Overloaded),
-        // SQLITE_READONLY
-        8 => Some(Failure::ReadOnly),
-        // SQLITE_FULL
-        13 => Some(Failure::Full),
-        // SQLITE_PERM, SQLITE_NOMEM, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_PROTOCOL, SQLITE_NOLFS,
-        // SQLITE_AUTH, SQLITE_NOTADB: of the disk, its file system, and the rights on them.
-        3 | 7 | 10 | 11 | 14 | 15 | 22 | 23 | 26 => Some(Failure::Unavailable),
-        _ => None,
-    }
-}
-
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-pub fn failure_of_postgres(code: &str) -> Option<Failure> {
-    match code {
-        // read_only_sql_transaction
-        "25006" => Some(Failure::ReadOnly),
-        // disk_full
-        "53100" => Some(Failure::Full),
-        // serialization_failure, deadlock_detected, lock_not_available, object_in_use, query_canceled (statement_timeout),
-        // too_many_connections, transaction_timeout
-        "40001" | "40P01" | "55P03" | "55006" | "57014" | "53300" | "25P04" => Some(Failure::Overloaded),
-        // idle_in_transaction_session_timeout, insufficient_privilege, invalid_catalog_name, invalid_schema_name,
-        // undefined_table (it cannot be seen, or is just being restored), object_not_in_prerequisite_state (no connections
-        // are allowed), feature_not_supported (the result of a statement has changed, with its table), and prepared
-        // statements that a pooler has lost or has given to another client (see the setting `database_pooler`)
-        "25P03" | "42501" | "3D000" | "3F000" | "42P01" | "55000" | "0A000" | "26000" | "42P05" => {
-            Some(Failure::Unavailable)
-        }
-        _ => match code.get(..2) {
-            // connection exception, invalid authorization, insufficient resources, operator intervention, system error,
-            // configuration file error, internal error (damaged data)
-            Some("08" | "28" | "53" | "57" | "58" | "F0" | "XX") => Some(Failure::Unavailable),
-            _ => None,
-        },
-    }
-}
 
 impl Conn<'_> {
     /// Chooses between two texts that ask the same question.

@@ -4,8 +4,6 @@
 
 use sqlx::{Error, error::DatabaseError};
 
-use super::dialect;
-
 /// Why the database cannot do at the moment what it was asked. The request can be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failure {
@@ -42,12 +40,12 @@ impl Failure {
     fn of_database(error: &dyn DatabaseError) -> Option<Self> {
         let code = error.code()?;
         if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-            dialect::failure_of_postgres(&code)
+            failure_of_postgres(&code)
         } else if error.message().starts_with("no such table") {
             // Somebody has replaced the file, or cut it off: SQLite has no code of its own for that.
             Some(Self::Unavailable)
         } else {
-            code.parse().ok().and_then(dialect::failure_of_sqlite)
+            code.parse().ok().and_then(failure_of_sqlite)
         }
     }
 
@@ -73,5 +71,51 @@ impl Failure {
             Self::ReadOnly => "The database accepts no changes at the moment. Try again later.",
             Self::Full => "The disk of the database is full. Try again once the operator has freed space.",
         }
+    }
+}
+
+/// <https://www.sqlite.org/rescode.html>: the low byte is the code, the others say more of it.
+const fn failure_of_sqlite(code: u32) -> Option<Failure> {
+    // SQLITE_IOERR_SHMSIZE: no room for the -shm file.
+    if code == 4874 {
+        return Some(Failure::Full);
+    }
+    match code & 0xff {
+        // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_INTERRUPT
+        5 | 6 | 9 => Some(Failure::Overloaded),
+        // SQLITE_READONLY
+        8 => Some(Failure::ReadOnly),
+        // SQLITE_FULL
+        13 => Some(Failure::Full),
+        // SQLITE_PERM, SQLITE_NOMEM, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_PROTOCOL, SQLITE_NOLFS,
+        // SQLITE_AUTH, SQLITE_NOTADB: of the disk, its file system, and the rights on them.
+        3 | 7 | 10 | 11 | 14 | 15 | 22 | 23 | 26 => Some(Failure::Unavailable),
+        _ => None,
+    }
+}
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn failure_of_postgres(code: &str) -> Option<Failure> {
+    match code {
+        // read_only_sql_transaction
+        "25006" => Some(Failure::ReadOnly),
+        // disk_full
+        "53100" => Some(Failure::Full),
+        // serialization_failure, deadlock_detected, lock_not_available, object_in_use, query_canceled (statement_timeout),
+        // too_many_connections, transaction_timeout
+        "40001" | "40P01" | "55P03" | "55006" | "57014" | "53300" | "25P04" => Some(Failure::Overloaded),
+        // idle_in_transaction_session_timeout, insufficient_privilege, invalid_catalog_name, invalid_schema_name,
+        // undefined_table (it cannot be seen, or is just being restored), object_not_in_prerequisite_state (no connections
+        // are allowed), feature_not_supported (the result of a statement has changed, with its table), and prepared
+        // statements that a pooler has lost or has given to another client (see the setting `database_pooler`)
+        "25P03" | "42501" | "3D000" | "3F000" | "42P01" | "55000" | "0A000" | "26000" | "42P05" => {
+            Some(Failure::Unavailable)
+        }
+        _ => match code.get(..2) {
+            // connection exception, invalid authorization, insufficient resources, operator intervention, system error,
+            // configuration file error, internal error (damaged data)
+            Some("08" | "28" | "53" | "57" | "58" | "F0" | "XX") => Some(Failure::Unavailable),
+            _ => None,
+        },
     }
 }

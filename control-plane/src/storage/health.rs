@@ -17,6 +17,10 @@ const RECENT: Duration = Duration::from_millis(200);
 /// Whoever waited in vain for a connection waited behind others, if statements succeeded within this time. Otherwise there was nobody to wait for.
 const ANSWERED_RECENTLY: Duration = Duration::from_secs(2);
 
+/// The last probe. It is locked while one runs, so that there is one at a time.
+#[derive(Debug, Default)]
+pub struct LastProbe(pub(super) tokio::sync::Mutex<Option<(Stopwatch, std::result::Result<(), Failure>)>>);
+
 /// What is known.
 #[derive(Debug)]
 pub struct Health {

@@ -10,7 +10,7 @@
 //! Without a pooler they are settings of each connection. A pooler refuses such settings and hands connections from client
 //! to client, so behind one they are set in each transaction, and every statement is in one.
 
-use std::{io, str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use reqwest::Url;
@@ -18,12 +18,14 @@ use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
-use tokio::{
-    sync::Mutex,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
-use super::{ACQUIRE_TIMEOUT, Failure, OpenOptions, Pools, dialect, health::Health};
+use super::{
+    Failure, OpenOptions, dialect,
+    health::Health,
+    pools::{ACQUIRE_TIMEOUT, Pools},
+    refusal::Refusal,
+};
 use crate::{clock::Stopwatch, config::Pooler};
 
 /// The settings of a connection, or of a transaction.
@@ -39,8 +41,6 @@ const SESSION: [(&str, &str); 5] = [
 ];
 /// How long a connection that is to be used again may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
-/// For how long the reason is good for which the server lets nobody in.
-const REFUSAL_VALID: Duration = Duration::from_secs(1);
 /// How often it is tried to reach a server that is not up yet.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -51,42 +51,8 @@ pub async fn open(url: &str, options: &OpenOptions, health: &Arc<Health>) -> any
         pool: pool(normal_connections(options), &connect, health),
         urgent: pool(urgent_connections(options), &connect, health),
         has_pooler: options.pooler == Pooler::Transaction,
-        refusal: Refusal { connect: Box::new(connect), last: Mutex::default() },
+        refusal: Refusal::new(connect),
     })
-}
-
-/// Why Postgres lets nobody in. A pool goes on trying until its time is over, and then says only that.
-#[derive(Debug)]
-pub struct Refusal {
-    connect: Box<PgConnectOptions>,
-    /// It is locked while the server is asked, so that there is one at a time.
-    last: Mutex<Option<(Stopwatch, Option<Failure>)>>,
-}
-
-impl Refusal {
-    /// Asks the server, unless it was asked a moment ago. `None` if it lets us in.
-    pub async fn ask(&self) -> Option<Failure> {
-        let mut last = self.last.lock().await;
-        if let Some((at, failure)) = *last
-            && at.elapsed() < REFUSAL_VALID
-        {
-            return failure;
-        }
-        let connected = timeout(PING_TIMEOUT, PgConnection::connect_with(&self.connect)).await;
-        let failure = match connected.unwrap_or(Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))) {
-            Ok(connection) => {
-                // Nobody waits for its end.
-                drop(connection);
-                None
-            }
-            Err(error) => {
-                tracing::warn!(%error, "Postgres accepts no connection");
-                Some(Failure::of(&error).unwrap_or(Failure::Unavailable))
-            }
-        };
-        *last = Some((Stopwatch::start(), failure));
-        failure
-    }
 }
 
 /// How many connections there are for everything that is not urgent.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::{sync::Mutex, time::timeout};
+use tokio::time::timeout;
 
 use super::{Conn, Db, Failure, Priority, Result};
 use crate::clock::Stopwatch;
@@ -11,10 +11,6 @@ use crate::clock::Stopwatch;
 const TIMEOUT: Duration = Duration::from_millis(800);
 /// For how long the outcome of a probe is good, however often it is asked for.
 const VALID: Duration = Duration::from_millis(200);
-
-/// The last probe. It is locked while one runs, so that there is one at a time.
-#[derive(Debug, Default)]
-pub struct Probe(Mutex<Option<(Stopwatch, std::result::Result<(), Failure>)>>);
 
 impl Db {
     /// Whether the database takes writes. If one was committed a moment ago, nothing is asked for it; otherwise a row is written.
@@ -39,7 +35,7 @@ impl Db {
     }
 
     async fn probed(&self) -> std::result::Result<(), Failure> {
-        let mut last = self.0.probe.0.lock().await;
+        let mut last = self.0.last_probe.0.lock().await;
         if let Some((at, outcome)) = *last
             && at.elapsed() < VALID
         {

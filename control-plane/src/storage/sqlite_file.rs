@@ -8,11 +8,12 @@
 //! | `latchkey.db.new` | a database that is being created; it is renamed once it is complete |
 
 mod copies;
+mod files;
 
 pub use copies::keep_marked;
+use files::{remove_if_exists, sync_folder, with_suffix};
 
 use std::{
-    ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt,
@@ -243,28 +244,10 @@ fn real_path(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut path = OsString::from(path);
-    path.push(suffix);
-    path.into()
-}
-
 fn make_folder(file: &Path) -> anyhow::Result<()> {
     let folder = file.parent().unwrap_or(file);
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot create the folder {}; check database_url", folder.display()))
-}
-
-fn remove_if_exists(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Makes the name of a file survive the loss of power.
-fn sync_folder(file: &Path) -> io::Result<()> {
-    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

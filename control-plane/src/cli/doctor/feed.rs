@@ -9,10 +9,7 @@ use shared::{
     feed::{ENTRIES_MAX, Position, RECORD_AGE_MILLIS, State, wire::Report},
 };
 
-use super::{
-    STUCK_AFTER,
-    findings::{Finding, Findings},
-};
+use super::findings::{Finding, Findings};
 use crate::{
     clock::Clock,
     config::{Config, EdgeConfig},
@@ -26,6 +23,8 @@ use crate::{
     tasks::{reseal::LATE_AFTER_MILLIS, restore::Restorer},
 };
 
+/// A change that has waited longer than this, in seconds, is not being published.
+pub(super) const STUCK_AFTER: i64 = 120;
 /// From so many hundredths of its entries on, a feed is nearly full.
 const NEARLY_FULL: u64 = 80;
 /// How long a server on this machine may take to say that it is there.

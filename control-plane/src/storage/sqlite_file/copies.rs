@@ -20,8 +20,8 @@ use std::{
 use sqlx::{Result, SqliteConnection};
 use tokio::{sync::watch, time::timeout};
 
-use super::{remove_if_exists, sync_folder, with_suffix};
-use crate::storage::{Db, Priority, dialect::SQLITE_CHECKPOINT, sqlite::OpenedFile};
+use super::files::{remove_if_exists, sync_folder, with_suffix};
+use crate::storage::{Db, Priority, dialect::SQLITE_CHECKPOINT, opened_file::OpenedFile};
 
 /// How often the mark is renewed, if a checkpoint has moved it.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -147,7 +147,7 @@ mod tests {
     use sqlx::Connection;
 
     use super::{
-        super::{SqliteFile, with_suffix},
+        super::{SqliteFile, files::with_suffix},
         *,
     };
     use crate::storage::testing;

@@ -1,0 +1,2 @@
+/// What a query returns.
+pub type Result<T> = std::result::Result<T, sqlx::Error>;
