@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | is idle: it is new, or its last request is done, and nothing of the next one has come | `keep_alive_seconds` |
 //! | has sent the beginning of a request's head, and not all of it | 10 s from the first byte |
-//! | waits for a response, or sends a body | as long as `api/layers.rs` lets it |
+//! | waits for a response, or sends a body | as long as `http/middleware/mod.rs` lets it |
 //! | takes nothing of a response | 30 s |
 //!
 //! hyper has one timer for the first two, which starts when a connection becomes idle, so a head could not have its own time.
