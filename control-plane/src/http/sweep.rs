@@ -418,6 +418,17 @@ conformance! {
         world.assert_nothing_changed("all of it").await;
     }
 
+    async fn clock_is_read_once_for_each_request(db: Db) {
+        let world = World::new(db).await;
+        for operation in operations() {
+            let path = operation.path_in(&world) + &operation.query(&world);
+            let body = Body::from(operation.good_body(&world).to_string());
+            let before = world.server.clock_reads();
+            let reply = world.server.send(&operation.method, &path, body).await;
+            assert_eq!(world.server.clock_reads() - before, 1, "{} {path}: {}", operation.method, reply.text);
+        }
+    }
+
     async fn an_environment_can_neither_read_nor_change_another(db: Db) {
         let world = World::new(db).await;
         let stranger = world.server.of_another_environment().await;

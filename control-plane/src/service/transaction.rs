@@ -70,7 +70,20 @@ impl Database {
     }
 }
 
-/// A transaction of a use case. Dropped without [`commit`], it is rolled back.
+/// A transaction of a use case. Dropped without [`commit`], it is rolled back. It cannot be committed without a [`Change`], which
+/// only use cases make:
+///
+/// ```compile_fail,E0599
+/// async fn forgets_the_change(transaction: control_plane::service::Transaction) {
+///     transaction.commit().await.unwrap();
+/// }
+/// ```
+///
+/// ```compile_fail,E0423
+/// fn makes_up_a_change() -> control_plane::service::Change {
+///     control_plane::service::Change(vec![])
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Transaction {
     writer: Writer,

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -47,6 +47,7 @@ pub struct Server {
     clock: Clock,
     pub environment: EnvironmentId,
     millis: Arc<AtomicI64>,
+    clock_reads: Arc<AtomicUsize>,
 }
 
 /// An answer.
@@ -95,12 +96,17 @@ impl Server {
     pub async fn configured(db: Db, config: &Config) -> Self {
         let millis = Arc::new(AtomicI64::new(START.as_millis()));
         let hands = Arc::clone(&millis);
-        let clock = Clock::from_fn(move || Timestamp::from_millis(hands.load(Ordering::SeqCst)));
+        let clock_reads = Arc::<AtomicUsize>::default();
+        let reads = Arc::clone(&clock_reads);
+        let clock = Clock::from_fn(move || {
+            reads.fetch_add(1, Ordering::SeqCst);
+            Timestamp::from_millis(hands.load(Ordering::SeqCst))
+        });
         let context = TaskContext::new(db.clone(), clock.clone(), Usage::new(Retention::default()));
         let state = state_of(&context);
         let router = http::router(state.clone(), config);
         let (environment, management_key) = new_environment(&db, &clock).await;
-        Self { state, context, db, environment, management_key, router, clock, millis }
+        Self { state, context, db, environment, management_key, router, clock, millis, clock_reads }
     }
 
     /// The same, whose callers have limits.
@@ -120,7 +126,17 @@ impl Server {
         let (db, clock) = (context.db.clone(), context.clock.clone());
         let router = http::router(state.clone(), &Config::defaults());
         let (environment, management_key) = new_environment(&db, &clock).await;
-        Self { state, context, db, environment, management_key, router, clock, millis: Arc::default() }
+        Self {
+            state,
+            context,
+            db,
+            environment,
+            management_key,
+            router,
+            clock,
+            millis: Arc::default(),
+            clock_reads: Arc::default(),
+        }
     }
 
     /// The same server for a caller of this environment.
@@ -135,6 +151,7 @@ impl Server {
             router: self.router.clone(),
             clock: self.clock.clone(),
             millis: Arc::clone(&self.millis),
+            clock_reads: Arc::clone(&self.clock_reads),
         }
     }
 
@@ -150,6 +167,7 @@ impl Server {
             router: self.router.clone(),
             clock: self.clock.clone(),
             millis: Arc::clone(&self.millis),
+            clock_reads: Arc::clone(&self.clock_reads),
         }
     }
 
@@ -165,7 +183,13 @@ impl Server {
             router: self.router.clone(),
             clock: self.clock.clone(),
             millis: Arc::clone(&self.millis),
+            clock_reads: Arc::clone(&self.clock_reads),
         }
+    }
+
+    /// How often the clock was read.
+    pub fn clock_reads(&self) -> usize {
+        self.clock_reads.load(Ordering::SeqCst)
     }
 
     /// Turns the clock on.
