@@ -9,7 +9,6 @@ use crate::{
     clock::{Clock, Stopwatch},
     config::{Config, EdgeConfig},
     edge::{
-        Wake,
         feed::FeedClient,
         feeder::Feeder,
         flush::Flusher,
@@ -129,7 +128,7 @@ async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, pru
 
 /// A database that was restored from a backup must not be written over what the edge knows better.
 async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
-    let database = &Database::new(db.clone(), None, Wake::default());
+    let database = &Database::without_edge(db.clone());
     let restorer = Restorer { db, database, clock, feed: feeder.client(), secrets: &edge.secrets };
     match restorer.catch_up(&Kv::new(edge, clock.clone())?).await {
         Ok(restored) if restored.changes() > 0 => {

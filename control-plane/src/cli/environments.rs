@@ -5,7 +5,6 @@ use shared::key::Prefix;
 
 use crate::{
     clock::Clock,
-    edge::Wake,
     entropy::OsEntropy,
     service::{Database, commit, environments},
     storage::{
@@ -53,7 +52,7 @@ async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) ->
         "secret scanners take keys that begin with `{prefix}_` for another company's; choose another prefix, or insist with --force"
     );
     let now = Clock::system().now();
-    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await?;
+    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await?;
     let (environment, change) = environments::create(&mut transaction, name, prefix, now, &mut OsEntropy).await?;
     commit(transaction, change, now).await?;
     if json {

@@ -13,7 +13,6 @@ use crate::{
     cli::secret_file,
     clock::Clock,
     config::{Config, EdgeConfig},
-    edge::Wake,
     entropy::OsEntropy,
     service::{
         Database, Error, commit, management_keys,
@@ -82,7 +81,7 @@ async fn create(
     json: bool,
 ) -> anyhow::Result<()> {
     let now = Clock::system().now();
-    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await?;
+    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await?;
     environments::get(transaction.conn(), environment)
         .await?
         .with_context(|| format!("there is no environment {environment}; `latchkey environments list` shows them"))?;

@@ -32,6 +32,12 @@ impl Database {
         Self { db, edge, publisher }
     }
 
+    /// The database for a caller that does not wait for the edge, as commands and tests do.
+    #[must_use]
+    pub fn without_edge(db: Db) -> Self {
+        Self::new(db, None, Wake::default())
+    }
+
     /// A connection for reading.
     ///
     /// # Errors

@@ -24,7 +24,6 @@ use super::{
     outbox::{self, Kind, Route},
 };
 use crate::{
-    edge::Wake,
     entropy::OsEntropy,
     service::{Database, commit, environments, management_keys},
 };
@@ -107,7 +106,7 @@ pub(crate) struct Tenant {
 
 impl Tenant {
     pub(crate) async fn new(db: &Db, now: Timestamp) -> Self {
-        let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
+        let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
         let prefix = "lk_test".parse().unwrap();
         let (environment, creation) =
             environments::create(&mut transaction, "Test", prefix, now, &mut OsEntropy).await.unwrap();

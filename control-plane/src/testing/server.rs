@@ -21,7 +21,6 @@ use tower::ServiceExt;
 use crate::{
     clock::Clock,
     config::Config,
-    edge::Wake,
     entropy::OsEntropy,
     http,
     limits::Limits,
@@ -326,7 +325,7 @@ pub fn state_of(context: &TaskContext) -> AppState {
 
 async fn new_environment(db: &Db, clock: &Clock) -> (EnvironmentId, String) {
     let (now, prefix) = (clock.now(), "lk_test".parse().unwrap());
-    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
     let (environment, change) =
         environments::create(&mut transaction, "Test", prefix, now, &mut OsEntropy).await.unwrap();
     commit(transaction, change, now).await.unwrap();
@@ -337,7 +336,7 @@ async fn new_environment(db: &Db, clock: &Clock) -> (EnvironmentId, String) {
 async fn new_management_key(db: &Db, clock: &Clock, environment: &EnvironmentId, scopes: &[&str]) -> String {
     let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     let now = clock.now();
-    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
     let (key, change) =
         management_keys::create(&mut transaction, environment, "Test", &scopes, now, &mut OsEntropy).await.unwrap();
     commit(transaction, change, now).await.unwrap();

@@ -14,7 +14,6 @@ use crate::{
     clock::Clock,
     config::{Config, EdgeConfig},
     edge::{
-        Wake,
         feed::{FeedClient, FeedError},
         kv::http_client,
     },
@@ -109,7 +108,7 @@ pub(super) async fn ask(config: &Config, edge: &EdgeConfig, db: Option<&Db>, fin
 }
 
 async fn compare(db: &Db, feed: &FeedClient, edge: &EdgeConfig) -> anyhow::Result<(Option<Position>, usize)> {
-    let database = &Database::new(db.clone(), None, Wake::default());
+    let database = &Database::without_edge(db.clone());
     let restorer = Restorer { db, database, clock: &Clock::system(), feed, secrets: &edge.secrets };
     let noted = feed::position(db.read().await?.conn()).await?;
     Ok((noted, restorer.count_newer(noted).await?))

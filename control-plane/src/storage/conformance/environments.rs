@@ -2,7 +2,6 @@ use shared::digest::Digest;
 
 use super::*;
 use crate::{
-    edge::Wake,
     entropy::OsEntropy,
     service::{self, Database, commit},
     storage::{
@@ -14,7 +13,7 @@ use crate::{
 
 async fn create(db: &Db, name: &str, now: Timestamp) -> Environment {
     let prefix = "lk_test".parse().unwrap();
-    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
     let created = service::environments::create(&mut transaction, name, prefix, now, &mut OsEntropy).await;
     let (environment, change) = created.unwrap();
     commit(transaction, change, now).await.unwrap();

@@ -6,7 +6,6 @@ use shared::{
 
 use super::*;
 use crate::{
-    edge::Wake,
     entropy::OsEntropy,
     service::{self, Database, commit},
     storage::{
@@ -18,7 +17,7 @@ use crate::{
 };
 
 async fn create(db: &Db, tenant: &Tenant, name: &str, now: Timestamp) -> (ManagementKeyId, Digest) {
-    let mut transaction = Database::new(db.clone(), None, Wake::default()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
     let (environment, scopes) = (&tenant.environment, ["api_keys:read".to_owned(), "api_keys:write".to_owned()]);
     let entropy = &mut OsEntropy;
     let created = service::management_keys::create(&mut transaction, environment, name, &scopes, now, entropy).await;
