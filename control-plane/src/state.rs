@@ -5,13 +5,15 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use shared::Timestamp;
+
 use crate::{
     clock::Clock,
     edge::lookup::Lookup,
     limits::Limits,
     metrics::Metrics,
-    service::{Database, usage::Usage},
-    storage::FairTurns,
+    service::{Database, Transaction, usage::Usage},
+    storage::{self, FairTurns, Priority},
 };
 
 /// The state of the server. Cheap to clone. Except for recent counts, it holds nothing that another process lacks.
@@ -19,7 +21,7 @@ use crate::{
 pub struct AppState {
     /// The database.
     pub database: Database,
-    /// The clock. Handlers take the extractor `Now` instead, which reads it once for each request.
+    /// The clock. Handlers get the time from [`AppState::begin`] or, if they only read, from the extractor `Now`.
     pub clock: Clock,
     /// Finds out which version of a key the edge has, if there is an edge.
     pub lookup: Option<Arc<Lookup>>,
@@ -56,6 +58,16 @@ impl AppState {
             database_id: None,
             is_draining: Arc::default(),
         }
+    }
+
+    /// Begins a transaction, and reads the time once it has its turn. Others that were more urgent may have changed the same things
+    /// since the request arrived, so what happened then is decided as of now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin(&self, priority: Priority) -> storage::Result<(Transaction, Timestamp)> {
+        let transaction = self.database.begin(priority).await?;
+        Ok((transaction, self.clock.now()))
     }
 
     /// From now on `/ready` answers 503, and connections are closed after their next response.

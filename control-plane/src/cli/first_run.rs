@@ -7,7 +7,7 @@ use shared::Timestamp;
 use crate::{
     cli::secret_file,
     entropy::OsEntropy,
-    service::{Database, commit_acknowledged, environments, management_keys},
+    service::{Database, commit_without_waiting, environments, management_keys},
     storage::{Priority, environments as rows},
 };
 
@@ -33,7 +33,7 @@ pub(super) async fn greet(database: &Database, now: Timestamp, key_file: &str) -
     let (key, change) = management_keys::create(&mut transaction, id, "First key", &everything, now, entropy).await?;
     // On disk before the commit: a key that is valid and that nobody has would be worse than a file too many.
     let pending = key_file.map(|file| secret_file::write(file, key.text.expose())).transpose()?;
-    commit_acknowledged(transaction, creation.and(change), now).await?;
+    commit_without_waiting(transaction, creation.and(change), now).await?;
     print_line!("This is the first run: made the environment {}.", environment.id);
     match (pending, key_file) {
         (Some(pending), Some(file)) => {

@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
 use shared::{
+    Timestamp,
     id::{EnvironmentId, ManagementKeyId},
     record::Revoked,
 };
@@ -15,7 +16,7 @@ use crate::{
     config::{Config, EdgeConfig},
     entropy::OsEntropy,
     service::{
-        Database, Error, commit, management_keys,
+        Change, Database, Error, Transaction, commit, management_keys,
         usage::{Retention, Usage},
     },
     storage::{
@@ -133,44 +134,56 @@ fn to_json(key: &ManagementKey) -> serde_json::Value {
 async fn revoke(db: &Db, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> anyhow::Result<()> {
     let context = TaskContext::new(db.clone(), Clock::system(), Usage::new(Retention::default()));
     let Some(edge) = edge else {
-        commit_revocation(&context, id).await?;
+        begin_revocation(&context, id).await?.commit().await?;
         print_line!("Revoked {id}.");
         return Ok(());
     };
-    // The pump appends the revocation to the change feed.
     let (context, pump, _) = pump::connect(context, edge)?;
+    let revocation = begin_revocation(&context, id).await?;
+    // The pump appends the revocation to the change feed.
     let (stop, stopped) = watch::channel(());
     let pump = tokio::spawn(pump.run(stopped));
-    let revoked = commit_revocation(&context, id).await;
+    let committed = revocation.commit().await;
     drop(stop);
     pump.await?;
-    match revoked {
+    match committed {
         Ok(()) => {
             print_line!("Revoked {id}.");
             print_line!("The revocation is effective at the edge.");
             Ok(())
         }
-        Err(error) => match error.downcast_ref() {
-            Some(Error::EdgePending) => {
-                print_line!("Revoked {id}.");
-                Err(error.context(
-                    "the key is revoked in the database, but the change feed has not confirmed it, so the edge may still \
-                     accept it. `latchkey serve` keeps trying. Run this again to check; `latchkey doctor` shows why",
-                ))
-            }
-            _ => Err(error),
-        },
+        Err(error @ (Error::EdgePending | Error::Unconfirmed(_))) => {
+            print_line!("Revoked {id}.");
+            Err(anyhow::Error::new(error).context(
+                "the key is revoked in the database, but the change feed has not confirmed it, so the edge may still accept it. \
+                 `latchkey serve` keeps trying. Run this again to check; `latchkey doctor` shows why",
+            ))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
-async fn commit_revocation(context: &TaskContext, id: &ManagementKeyId) -> anyhow::Result<()> {
+/// A revocation that is ready to be committed.
+struct Revocation {
+    transaction: Transaction,
+    change: Change,
+    now: Timestamp,
+}
+
+async fn begin_revocation(context: &TaskContext, id: &ManagementKeyId) -> anyhow::Result<Revocation> {
+    let mut transaction = context.database().begin(Priority::Revocation).await?;
     let now = context.clock.now();
     let revoked = Revoked::new(management_keys::REVOKED_BY_OPERATOR, now);
-    let mut transaction = context.database().begin(Priority::Revocation).await?;
     let Some(change) = management_keys::revoke(&mut transaction, id, &revoked, now).await? else {
         bail!("the management key {id} does not exist, or is revoked already");
     };
-    Ok(commit(transaction, change, now).await?)
+    Ok(Revocation { transaction, change, now })
+}
+
+impl Revocation {
+    async fn commit(self) -> Result<(), Error> {
+        commit(self.transaction, self.change, self.now).await
+    }
 }
 
 #[cfg(test)]

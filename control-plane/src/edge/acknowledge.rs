@@ -56,12 +56,6 @@ impl Committed {
     pub const fn scope(name: String, generation: Version, priority: Priority) -> Self {
         Self { subject: Subject::Scope(name), version: generation, priority }
     }
-
-    /// The same, as urgent as that.
-    #[must_use]
-    pub fn with_priority(self, priority: Priority) -> Self {
-        Self { priority, ..self }
-    }
 }
 
 /// Why a change cannot be acknowledged.

@@ -182,7 +182,7 @@ fn service_error(error: service::Error) -> Response {
              call: it resumes the wait, and succeeds once the edge has the change.",
         ),
         service::Error::Unavailable(failure) => unavailable(failure.code(), failure.message()),
-        service::Error::Storage(error) => match Failure::of(&error) {
+        service::Error::Storage(error) | service::Error::Unconfirmed(error) => match Failure::of(&error) {
             Some(failure) => {
                 tracing::warn!(%error, code = failure.code(), "the database could not serve a request");
                 unavailable(failure.code(), failure.message())
@@ -245,6 +245,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::http::middleware::{REQUEST_TIME_LIMIT, URL_LIMIT};
 
     /// Code and status of every error that a client of the control plane can get.
     fn errors_of_the_code() -> BTreeSet<(String, u16)> {
@@ -293,5 +294,13 @@ mod tests {
         let surplus: Vec<_> = documented.difference(&of_the_code).collect();
         assert!(missing.is_empty(), "docs/API-DESIGN.md lacks {missing:?}");
         assert!(surplus.is_empty(), "docs/API-DESIGN.md has {surplus:?}, which nothing answers");
+    }
+
+    #[test]
+    fn messages_name_the_limits_that_apply() {
+        let message = |error: RequestError| error.to_api_error().body.message;
+        assert!(message(RequestError::UrlTooLong).contains(&URL_LIMIT.to_string()));
+        let seconds = REQUEST_TIME_LIMIT.as_secs();
+        assert!(message(RequestError::RequestTimeout).contains(&format!("{seconds} seconds")));
     }
 }

@@ -418,14 +418,21 @@ conformance! {
         world.assert_nothing_changed("all of it").await;
     }
 
-    async fn clock_is_read_once_for_each_request(db: Db) {
+    /// When it arrives, when its caller is authenticated, and when its transaction has its turn or its row was read.
+    async fn clock_is_read_at_most_three_times_for_each_request(db: Db) {
         let world = World::new(db).await;
         for operation in operations() {
             let path = operation.path_in(&world) + &operation.query(&world);
             let body = Body::from(operation.good_body(&world).to_string());
             let before = world.server.clock_reads();
             let reply = world.server.send(&operation.method, &path, body).await;
-            assert_eq!(world.server.clock_reads() - before, 1, "{} {path}: {}", operation.method, reply.text);
+            let reads = world.server.clock_reads() - before;
+            let most = match operation.method.as_str() {
+                _ if !operation.is_protected() => 1,
+                "GET" => 2,
+                _ => 3,
+            };
+            assert!((1..=most).contains(&reads), "{} {path} reads it {reads} times: {}", operation.method, reply.text);
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) enum Part {
     Created(KeyVersion),
     /// A key has a new state, which replaces what the edge has.
     Updated(KeyVersion),
+    /// A key has a state that the feed has already. Workers KV may have an older one.
+    Restored(KeyVersion),
     /// What many keys depend on has changed. Their records follow to Workers KV at their own pace.
     Scope(ScopeUpdate),
     /// An earlier change was committed, and no caller has received an acknowledgement for it yet.
@@ -68,6 +70,14 @@ impl Change {
         Self(vec![Part::Updated(KeyVersion { kind: Kind::ManagementKey, id: id.to_string(), version })])
     }
 
+    pub(super) fn api_key_restored(id: &str, version: Version) -> Self {
+        Self(vec![Part::Restored(KeyVersion { kind: Kind::ApiKey, id: id.to_owned(), version })])
+    }
+
+    pub(super) fn management_key_restored(id: &str, version: Version) -> Self {
+        Self(vec![Part::Restored(KeyVersion { kind: Kind::ManagementKey, id: id.to_owned(), version })])
+    }
+
     pub(super) fn scope(scope: &Scope<'_>, environment: &EnvironmentId, generation: Version, effect: Effect) -> Self {
         let (name, environment) = (scope.name(), environment.clone());
         Self(vec![Part::Scope(ScopeUpdate { name, environment, generation, effect })])
@@ -85,12 +95,12 @@ impl Change {
     }
 
     fn unacknowledged(kind: Kind, id: String, version: Version) -> Self {
-        Self(vec![Part::Unacknowledged(Committed::key(kind, id, version, Priority::Normal))])
+        Self(vec![Part::Unacknowledged(Committed::key(kind, id, version, Priority::Revocation))])
     }
 
     /// An earlier change of a scope whose caller has received no acknowledgement.
     pub(super) fn unacknowledged_scope(scope: &Scope<'_>, generation: Version) -> Self {
-        Self(vec![Part::Unacknowledged(Committed::scope(scope.name(), generation, Priority::Normal))])
+        Self(vec![Part::Unacknowledged(Committed::scope(scope.name(), generation, Priority::Revocation))])
     }
 
     /// Both changes, for one transaction.

@@ -24,6 +24,9 @@ pub enum Error {
     /// The change is committed, and the edge does not have it yet. The caller should repeat the call.
     #[error("the change is not effective at the edge yet")]
     EdgePending,
+    /// The change is committed, and the database failed while the edge was waited for. The caller should repeat the call.
+    #[error("the change is committed, but the database failed while waiting for the edge: {0}")]
+    Unconfirmed(sqlx::Error),
     /// The database cannot serve the call at the moment. The caller should repeat it.
     #[error("{}", .0.message())]
     Unavailable(Failure),
@@ -83,7 +86,7 @@ impl From<Unacknowledged> for Error {
     fn from(error: Unacknowledged) -> Self {
         match error {
             Unacknowledged::Pending => Self::EdgePending,
-            Unacknowledged::Storage(error) => Self::Storage(error),
+            Unacknowledged::Storage(error) => Self::Unconfirmed(error),
         }
     }
 }

@@ -14,7 +14,6 @@ use super::{Change, Transaction};
 use crate::storage::{
     self,
     management_keys::{self as rows, NewManagementKey},
-    outbox::{self, Kind, Route},
 };
 
 /// The reason of a revocation on the command line.
@@ -66,12 +65,26 @@ pub async fn revoke(
     revoked: &Revoked,
     now: Timestamp,
 ) -> storage::Result<Option<Change>> {
-    if let Some(version) = rows::revoke(transaction.conn(), id, revoked, now).await? {
-        return Ok(Some(Change::management_key_updated(id, version)));
+    if let Some(change) = revoke_if_active(transaction, id, revoked, now).await? {
+        return Ok(Some(change));
     }
     let unacknowledged = rows::unacknowledged_revocation(transaction.conn(), id).await?;
     let unacknowledged = unacknowledged.filter(|_| transaction.has_edge());
     Ok(unacknowledged.map(|version| Change::unacknowledged_management_key(id, version)))
+}
+
+/// The same for a caller who does not wait for an earlier revocation. `None` if there is no such key, or it is revoked already.
+///
+/// # Errors
+/// If the database fails.
+pub async fn revoke_if_active(
+    transaction: &mut Transaction,
+    id: &ManagementKeyId,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> storage::Result<Option<Change>> {
+    let version = rows::revoke(transaction.conn(), id, revoked, now).await?;
+    Ok(version.map(|version| Change::management_key_updated(id, version)))
 }
 
 /// Restores a management key to the state of a record of the change feed, and queues it for Workers KV, which may have an older
@@ -89,8 +102,7 @@ pub async fn restore(
     if !storage::restore::take_over_management_key(transaction.conn(), id, record, key, now).await? {
         return Ok(None);
     }
-    outbox::add(transaction.conn(), Kind::ManagementKey, id, record.version, Route::StoreOnly, now).await?;
-    Ok(Some(Change::local()))
+    Ok(Some(Change::management_key_restored(id, record.version)))
 }
 
 /// Parses a scope: `*`, or one by its name.

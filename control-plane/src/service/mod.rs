@@ -8,8 +8,9 @@
 //! commit(transaction, change, now).await?;
 //! ```
 //!
-//! [`commit`] is the only way to commit a [`Transaction`], and it takes the [`Change`]: it writes the outbox rows in the same
-//! transaction, and returns once the change is effective at the edge. Nothing outside this module can make a [`Change`].
+//! A [`Transaction`] can be committed only with its [`Change`]: [`commit`] writes the outbox rows in the same transaction, and
+//! returns once the change is effective at the edge. ([`commit_without_waiting`] does not wait. It is for the restore and the
+//! first run.) Nothing outside this module can make a [`Change`].
 //!
 //! | module | use cases |
 //! | --- | --- |
@@ -43,4 +44,4 @@ pub mod users;
 pub use change::Change;
 pub use error::{Entity, Error, Refusal, Result};
 pub use fields::{Checks, is_external_id};
-pub use transaction::{Database, Transaction, commit, commit_acknowledged};
+pub use transaction::{Database, Transaction, commit, commit_without_waiting};

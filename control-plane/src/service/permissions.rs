@@ -160,13 +160,27 @@ pub async fn delete(
     slug: &str,
     now: Timestamp,
 ) -> Result<Change> {
-    let scope = Scope::Permission(environment, slug);
-    let Some(generation) = rows::delete(transaction.conn(), environment, slug, now).await? else {
-        let earlier = transaction.unacknowledged(&scope, environment).await?;
-        return earlier.ok_or(Error::NotFound(Entity::Permission));
-    };
+    if let Some(change) = delete_if_exists(transaction, environment, slug, now).await? {
+        return Ok(change);
+    }
+    let earlier = transaction.unacknowledged(&Scope::Permission(environment, slug), environment).await?;
+    earlier.ok_or(Error::NotFound(Entity::Permission))
+}
+
+/// The same for a caller who does not wait for an earlier deletion. `None` if there is none with this slug.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete_if_exists(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    slug: &str,
+    now: Timestamp,
+) -> Result<Option<Change>> {
+    let Some(generation) = rows::delete(transaction.conn(), environment, slug, now).await? else { return Ok(None) };
     let removal = remove_everywhere(transaction, environment, slug, now).await?;
-    Ok(removal.and(Change::scope(&scope, environment, generation, Effect::Revoke)))
+    let scope = Scope::Permission(environment, slug);
+    Ok(Some(removal.and(Change::scope(&scope, environment, generation, Effect::Revoke))))
 }
 
 /// Removes a permission from the offered lists, and from every role and key that has it. The keys are queued for Workers KV.

@@ -20,7 +20,7 @@ use super::{
     permissions::require_known,
 };
 use crate::storage::{
-    Conn, JsonText, organizations, permissions,
+    Conn, JsonText, Priority, organizations, permissions,
     roles::{self as rows, Of, Role},
     user_api_keys,
 };
@@ -203,6 +203,15 @@ impl AddRolePermission {
 }
 
 impl PermissionsUpdate {
+    /// How urgent the transaction is: whatever can take a permission away is as urgent as revoking a key.
+    #[must_use]
+    pub const fn priority(&self) -> Priority {
+        match self {
+            Self::Add(_) => Priority::Normal,
+            Self::Set(_) | Self::Remove(_) => Priority::Revocation,
+        }
+    }
+
     /// The slugs that must be permissions of the environment.
     fn named(&self) -> &[String] {
         match self {

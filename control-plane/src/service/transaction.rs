@@ -151,7 +151,10 @@ impl Transaction {
                     feed::add_scope(self.conn(), &change).await?;
                     pending.updated.push(Committed::scope(change.name, change.generation, priority));
                 }
-                Part::Unacknowledged(earlier) => pending.updated.push(earlier.with_priority(priority)),
+                Part::Restored(key) => {
+                    outbox::add(self.conn(), key.kind, &key.id, key.version, Route::StoreOnly, now).await?;
+                }
+                Part::Unacknowledged(earlier) => pending.updated.push(earlier),
             }
         }
         self.writer.commit().await?;
@@ -192,10 +195,11 @@ pub async fn commit(transaction: Transaction, change: Change, now: Timestamp) ->
     Ok(())
 }
 
-/// Commits a change whose caller received an acknowledgement long ago, as after a restored backup. It waits for nothing.
+/// Commits a change with its outbox rows without waiting for the edge, for callers to whom nothing has to be acknowledged: the
+/// restore, and the first run.
 ///
 /// # Errors
 /// If the database fails. Nothing is changed then.
-pub async fn commit_acknowledged(transaction: Transaction, change: Change, now: Timestamp) -> storage::Result<()> {
+pub async fn commit_without_waiting(transaction: Transaction, change: Change, now: Timestamp) -> storage::Result<()> {
     transaction.write(change, true, now).await.map(drop)
 }

@@ -40,7 +40,7 @@ use crate::{
         feed::FeedClient,
         kv::{self, Kv},
     },
-    service::{self, Change, Database, Transaction, api_keys, commit_acknowledged, management_keys},
+    service::{Change, Database, Transaction, api_keys, commit_without_waiting, management_keys},
     storage::{
         self, Db, Priority, edge_sync, feed,
         outbox::Kind,
@@ -261,7 +261,7 @@ impl Restorer<'_> {
             changes.extend(self.take_over(&mut transaction, known, &entry, restored).await?);
         }
         if let Some(change) = changes.into_iter().reduce(Change::and) {
-            commit_acknowledged(transaction, change, self.clock.now()).await?;
+            commit_without_waiting(transaction, change, self.clock.now()).await?;
         }
         Ok(())
     }
@@ -283,7 +283,7 @@ impl Restorer<'_> {
         known: &Known,
         entry: &WireEntry,
         restored: &mut Restored,
-    ) -> service::Result<Option<Change>> {
+    ) -> anyhow::Result<Option<Change>> {
         let now = self.clock.now();
         let sealed = entry.sealed.as_deref();
         let record = sealed.and_then(|sealed| self.secrets.open(&known.kv_key, sealed).ok());
@@ -320,21 +320,17 @@ impl Restorer<'_> {
         known: &Known,
         in_feed: Version,
         revoked: &Revoked,
-    ) -> service::Result<Option<Change>> {
+    ) -> anyhow::Result<Option<Change>> {
         let Version(millis) = in_feed.next(self.clock.now());
         let now = Timestamp::from_millis(millis);
         match known.kind {
             Kind::ApiKey => {
-                let Ok(id) = known.id.parse::<ApiKeyId>() else { return Ok(None) };
-                match api_keys::revoke(transaction, &known.environment, &id, revoked, now).await {
-                    Ok(change) => Ok(Some(change)),
-                    Err(service::Error::NotFound(_)) => Ok(None),
-                    Err(error) => Err(error),
-                }
+                let id: ApiKeyId = known.id.parse()?;
+                Ok(api_keys::revoke_if_active(transaction, &known.environment, &id, revoked, now).await?)
             }
             Kind::ManagementKey => {
-                let Ok(id) = known.id.parse::<ManagementKeyId>() else { return Ok(None) };
-                Ok(management_keys::revoke(transaction, &id, revoked, now).await?)
+                let id: ManagementKeyId = known.id.parse()?;
+                Ok(management_keys::revoke_if_active(transaction, &id, revoked, now).await?)
             }
         }
     }

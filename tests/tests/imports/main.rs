@@ -46,6 +46,13 @@ const LAYERS: [&[&str]; 9] = [
 const FORBIDDEN_PARTS: [(&str, &str, &str); 1] =
     [("http", "tasks", "requests do not run background tasks; what both need is a `service`")];
 
+/// The functions of `storage` that `http` may call: those that authenticate a caller, keep the response of a creation, or change
+/// nothing. All others are for a `service`, whose changes are committed with what the edge has to know of them.
+const STORAGE_IN_HTTP: [&str; 5] = ["as_caller", "by_digest", "claim", "get", "keep"];
+
+/// What only commands and tasks may use of `service`.
+const NOT_FOR_HTTP: [&str; 1] = ["commit_without_waiting"];
+
 /// Crates that a part does not import.
 const FORBIDDEN_CRATES: [(&str, &[&str], &str); 1] = [(
     "service",
@@ -92,7 +99,9 @@ fn parts_of_the_control_plane_import_downwards() {
 fn violation(import: &Import) -> Option<String> {
     let from = part(&import.file);
     let rule = match &import.target {
-        Some(file) => rule_against_part(from, part(file)),
+        Some(file) => {
+            rule_against_part(from, part(file)).or_else(|| rule_against_function(from, part(file), &import.path))
+        }
         None => rule_against_crate(from, &import.path[0]),
     };
     rule.map(|rule| format!("{}, but {rule}.", describe(import)))
@@ -104,6 +113,20 @@ fn rule_against_part(from: &str, to: &str) -> Option<String> {
         (_, None) => Some(format!("`{to}` has no line in LAYERS: give it one")),
         (Some(from_layer), Some(to_layer)) if to_layer < from_layer => Some(format!("`{to}` is above `{from}`")),
         _ => FORBIDDEN_PARTS.iter().find(|rule| (rule.0, rule.1) == (from, to)).map(|rule| rule.2.to_owned()),
+    }
+}
+
+/// Types begin with an upper-case letter, functions do not.
+fn rule_against_function(from: &str, to: &str, path: &[String]) -> Option<String> {
+    let name = path.last().filter(|name| name.starts_with(|letter: char| letter.is_lowercase()))?;
+    match (from, to) {
+        ("http", "storage") if !STORAGE_IN_HTTP.contains(&name.as_str()) => {
+            Some(format!("`http` does not call `{name}` of `storage`: that is for a `service`"))
+        }
+        ("http", "service") if NOT_FOR_HTTP.contains(&name.as_str()) => {
+            Some(format!("`{name}` is not for `http`: requests wait for the edge"))
+        }
+        _ => None,
     }
 }
 

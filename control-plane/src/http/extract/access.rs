@@ -15,7 +15,6 @@ use shared::{
     scope::Scope,
 };
 
-use super::now;
 use crate::{http::Error, limits::KeyGuard, service::api_keys::Creator, state::AppState, storage::management_keys};
 
 /// The management key of a request, once it is known: an extension of the request.
@@ -101,7 +100,8 @@ pub fn authorization(headers: &HeaderMap) -> Option<&str> {
 
 async fn authorize(parts: &Parts, state: &AppState, needed: Scope) -> Result<Caller, Error> {
     let digest = Digest::of(caller::management_key(authorization(&parts.headers))?);
-    let now = now::of(&parts.extensions, state);
+    // Later than the arrival, by as long as the body took: with an older time, the limit of the key would forget what came since.
+    let now = state.clock.now();
     state.limits.count_key(parts.extensions.get::<KeyGuard>(), digest, now)?;
     let key = management_keys::by_digest(state.database.read().await?.conn(), &digest).await?;
     let record = key.ok_or_else(ApiError::unauthorized)?.into_record(now);

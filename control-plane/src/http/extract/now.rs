@@ -1,4 +1,4 @@
-//! The time of a request: the clock is read once, when the request arrives.
+//! The time at which a request arrived, for what only reads. Whatever decides takes a later time: see `AppState::begin`.
 
 use std::convert::Infallible;
 

@@ -33,6 +33,7 @@ pub async fn expire(
     now: Timestamp,
 ) -> Result<(ApiKey, Change)> {
     let key = settings::lock(transaction, environment, id).await?;
+    let now = settings::time_of_change(&key, now);
     let wanted = expires_at.unwrap_or(Some(Rfc3339(now))).map(|Rfc3339(at)| at);
     let policy = settings::policy(transaction, &key).await?;
     let is_acknowledged = settings::is_acknowledged(transaction, &key);

@@ -23,7 +23,7 @@ pub use get::get;
 pub use list::{ApiKeyPage, list_of_organization, list_of_user};
 pub use new::{CreatedApiKey, Creator, METADATA_MAX_BYTES};
 pub use restore::restore;
-pub use revoke::{DEFAULT_REASON, REASON_MAX_LENGTH, check_reason, revoke};
+pub use revoke::{DEFAULT_REASON, REASON_MAX_LENGTH, check_reason, revoke, revoke_if_active};
 pub use rotate::{RotateApiKey, Rotation, resume_rotate, rotate};
 pub use update::{ApiKeyChanges, UpdateApiKey, update};
 pub use usage::{require_known, usage};

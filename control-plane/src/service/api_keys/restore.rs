@@ -5,11 +5,7 @@ use shared::{
 
 use crate::{
     service::{Change, Transaction},
-    storage::{
-        self,
-        outbox::{self, Kind, Route},
-        restore as rows,
-    },
+    storage::{self, restore as rows},
 };
 
 /// Restores a key to the state of a record of the change feed, and queues it for Workers KV, which may have an older one. `None`
@@ -27,6 +23,5 @@ pub async fn restore(
     if !rows::take_over_api_key(transaction.conn(), id, record, key, now).await? {
         return Ok(None);
     }
-    outbox::add(transaction.conn(), Kind::ApiKey, id, record.version, Route::StoreOnly, now).await?;
-    Ok(Some(Change::local()))
+    Ok(Some(Change::api_key_restored(id, record.version)))
 }

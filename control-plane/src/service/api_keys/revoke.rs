@@ -6,7 +6,7 @@ use shared::{
 
 use crate::{
     service::{Change, Entity, Error, Result, Transaction, fields::Checks},
-    storage::api_keys as rows,
+    storage::{self, api_keys as rows},
 };
 
 /// The reason of a revocation if none is given.
@@ -35,12 +35,27 @@ pub async fn revoke(
     revoked: &Revoked,
     now: Timestamp,
 ) -> Result<Change> {
-    if let Some(version) = rows::revoke(transaction.conn(), environment, id, revoked, now).await? {
-        return Ok(Change::api_key_updated(id, version));
+    if let Some(change) = revoke_if_active(transaction, environment, id, revoked, now).await? {
+        return Ok(change);
     }
     let unacknowledged = rows::unacknowledged_revocation(transaction.conn(), environment, id).await?;
     match unacknowledged.filter(|_| transaction.has_edge()) {
         Some(version) => Ok(Change::unacknowledged_api_key(id, version)),
         None => Err(Error::NotFound(Entity::ApiKey)),
     }
+}
+
+/// The same for a caller who does not wait for an earlier revocation. `None` if there is no such key, or it is revoked already.
+///
+/// # Errors
+/// If the database fails.
+pub async fn revoke_if_active(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    id: &ApiKeyId,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> storage::Result<Option<Change>> {
+    let version = rows::revoke(transaction.conn(), environment, id, revoked, now).await?;
+    Ok(version.map(|version| Change::api_key_updated(id, version)))
 }

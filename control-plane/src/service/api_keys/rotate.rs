@@ -83,6 +83,7 @@ pub async fn rotate(
     entropy: &mut impl Entropy,
 ) -> Result<(CreatedApiKey, Change)> {
     let (old, policy) = lock(transaction, creator.environment, id).await?;
+    let now = settings::time_of_change(&old, now);
     if old.rotated_to.is_some() {
         return Err(Refusal::ApiKeyRotated.into());
     }

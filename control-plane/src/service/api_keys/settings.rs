@@ -19,6 +19,12 @@ pub(super) async fn lock(transaction: &mut Transaction, environment: &Environmen
     rows::lock(transaction.conn(), environment, id).await?.ok_or(Error::NotFound(Entity::ApiKey))
 }
 
+/// The time at which a locked key is changed: not before its last change, which may have been made while this transaction waited
+/// for the lock. So a key that was expired meanwhile counts as expired.
+pub(super) fn time_of_change(key: &ApiKey, now: Timestamp) -> Timestamp {
+    now.max(key.updated_at)
+}
+
 /// The expiry policy of a key's organization.
 pub(super) async fn policy(transaction: &mut Transaction, key: &ApiKey) -> Result<ExpiryPolicy> {
     let policy = expiry_policies::get(transaction.conn(), &key.environment_id, &key.organization_id).await?;

@@ -131,6 +131,7 @@ pub async fn update(
     now: Timestamp,
 ) -> Result<(ApiKey, Change)> {
     let key = lock(transaction, environment, id, changes.permissions.as_deref()).await?;
+    let now = settings::time_of_change(&key, now);
     let mut wanted = key.settings();
     if let Some(expires_at) = changes.expires_at.filter(|expires_at| *expires_at != key.expires_at) {
         let policy = settings::policy(transaction, &key).await?;

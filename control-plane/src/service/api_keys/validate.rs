@@ -1,5 +1,4 @@
 use shared::{
-    Timestamp,
     digest::Digest,
     id::EnvironmentId,
     record::ManagementKeyGrant,
@@ -8,6 +7,7 @@ use shared::{
 };
 
 use crate::{
+    clock::Clock,
     service::{Database, Result, usage::Usage},
     storage::api_keys as rows,
 };
@@ -22,17 +22,19 @@ pub async fn validate(
     environment: &EnvironmentId,
     caller: &ManagementKeyGrant,
     validation: &Validation<'_>,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<Answer> {
     let text = match validation.key_text(caller) {
         Ok(text) => text,
         Err(reason) => {
-            usage.count_unknown(environment, reason, now);
+            usage.count_unknown(environment, reason, clock.now());
             return Ok(Answer::refused(reason));
         }
     };
     let digest = Digest::of(text);
     let row = rows::by_digest(database.read().await?.conn(), environment, &digest).await?;
+    // After the row was read: a key that expired before that is refused.
+    let now = clock.now();
     let record = row.map(|row| row.into_record(now));
     let answer = validation.answer(environment, record.as_ref(), now);
     match (&record, answer.refused) {

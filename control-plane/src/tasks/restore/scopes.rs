@@ -12,7 +12,7 @@ use shared::{
 use crate::{
     clock::Clock,
     service::{
-        Change, Database, Error, Result, commit_acknowledged, memberships, organizations, permissions, roles, users,
+        Change, Database, Result, commit_without_waiting, memberships, organizations, permissions, roles, users,
     },
     storage::{self, Priority, restore as rows},
 };
@@ -95,37 +95,37 @@ impl ScopeRestorer<'_> {
     }
 
     async fn delete_organization(&self, id: &OrganizationId, generation: Version) -> Result<u64> {
-        let now = self.at_least(generation);
+        let now = self.beyond(generation);
         let mut transaction = self.database.begin(Priority::Publisher).await?;
         let Some(environment) = rows::organization_below(transaction.conn(), id, generation).await? else {
             return Ok(0);
         };
         let change = organizations::delete(&mut transaction, &environment, id, now).await?;
-        commit_acknowledged(transaction, change, now).await?;
+        commit_without_waiting(transaction, change, now).await?;
         Ok(1)
     }
 
     async fn delete_user(&self, id: &UserId, generation: Version) -> Result<u64> {
-        let now = self.at_least(generation);
+        let now = self.beyond(generation);
         let mut transaction = self.database.begin(Priority::Publisher).await?;
         let Some(environment) = rows::environment_of_user(transaction.conn(), id).await? else { return Ok(0) };
         let change = users::delete(&mut transaction, &environment, id, now).await?;
-        commit_acknowledged(transaction, change, now).await?;
+        commit_without_waiting(transaction, change, now).await?;
         Ok(1)
     }
 
     async fn set_role_permissions(&self, id: &RoleId, generation: Version, slugs: &BTreeSet<String>) -> Result<u64> {
-        let now = self.at_least(generation);
+        let now = self.beyond(generation);
         let mut transaction = self.database.begin(Priority::Publisher).await?;
         let Some(environment) = rows::role_below(transaction.conn(), id, generation).await? else { return Ok(0) };
         let slugs: Vec<String> = slugs.iter().cloned().collect();
         let (_, change) = roles::set_permissions(&mut transaction, &environment, id, &slugs, now).await?;
-        commit_acknowledged(transaction, change, now).await?;
+        commit_without_waiting(transaction, change, now).await?;
         Ok(1)
     }
 
     async fn change_membership(&self, id: &MembershipId, generation: Version, effect: &Effect) -> Result<u64> {
-        let now = self.at_least(generation);
+        let now = self.beyond(generation);
         let mut transaction = self.database.begin(Priority::Publisher).await?;
         let Some(environment) = rows::environment_of_membership_below(transaction.conn(), id, generation).await? else {
             return Ok(0);
@@ -139,7 +139,7 @@ impl ScopeRestorer<'_> {
             }
             _ => memberships::restore(&mut transaction, &environment, id, None, now).await?,
         };
-        commit_acknowledged(transaction, change, now).await?;
+        commit_without_waiting(transaction, change, now).await?;
         Ok(1)
     }
 
@@ -149,30 +149,29 @@ impl ScopeRestorer<'_> {
         let Some(known) = rows::generation(transaction.conn(), environment).await? else { return Ok(0) };
         let (mut changes, mut deleted) = (vec![], 0);
         for (slug, generation) in permissions.iter().filter(|(_, generation)| *generation > known) {
-            let now = self.at_least(*generation);
-            let change = match permissions::delete(&mut transaction, environment, slug, now).await {
-                Ok(change) => {
+            let now = self.beyond(*generation);
+            let change = match permissions::delete_if_exists(&mut transaction, environment, slug, now).await? {
+                Some(change) => {
                     deleted += 1;
                     change
                 }
                 // A role or a record that was just restored may have one that was created and deleted after the backup.
-                Err(Error::NotFound(_)) => {
+                None => {
                     rows::raise_generation(transaction.conn(), environment, *generation).await?;
                     permissions::remove_everywhere(&mut transaction, environment, slug, now).await?
                 }
-                Err(error) => return Err(error),
             };
             changes.push(change);
         }
         if let Some(change) = changes.into_iter().reduce(Change::and) {
-            commit_acknowledged(transaction, change, self.clock.now()).await?;
+            commit_without_waiting(transaction, change, self.clock.now()).await?;
         }
         Ok(deleted)
     }
 
-    /// Now, or the time of this generation if the clock is behind it: what is restored must not be older than what the feed has.
-    fn at_least(&self, generation: Version) -> Timestamp {
-        self.clock.now().max(Timestamp::from_millis(generation.0))
+    /// Now, or a time beyond this generation if the clock is behind it: what is restored must be newer than what the feed has.
+    fn beyond(&self, generation: Version) -> Timestamp {
+        Timestamp::from_millis(generation.next(self.clock.now()).0)
     }
 }
 

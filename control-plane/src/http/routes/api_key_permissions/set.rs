@@ -3,7 +3,7 @@ use axum::{Json, extract::State};
 use crate::{
     http::{
         Error,
-        extract::{access::WritePermissions, body::JsonBody, now::Now},
+        extract::{access::WritePermissions, body::JsonBody},
     },
     service::{
         commit,
@@ -22,12 +22,11 @@ use crate::{
     responses((status = 200, body = ApiKeyPermissions)))]
 pub async fn set(
     State(state): State<AppState>,
-    Now(now): Now,
     WritePermissions(caller): WritePermissions,
     JsonBody(body): JsonBody<ApiKeyPermissions>,
 ) -> Result<Json<ApiKeyPermissions>, Error> {
     let offered = body.check()?;
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let (offered, change) = offered_permissions::set(&mut transaction, &caller.environment, offered, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(offered))

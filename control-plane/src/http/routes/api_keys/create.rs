@@ -9,7 +9,6 @@ use crate::{
             access::WriteApiKeys,
             body::JsonBody,
             idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
-            now::Now,
             path::InPath,
         },
         routes::api_keys::view::CreatedApiKey,
@@ -30,14 +29,13 @@ use crate::{
     responses((status = 201, body = CreatedApiKey)))]
 pub async fn create(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<OrganizationId>,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateApiKey>>,
 ) -> Result<Answer, Error> {
     let owner = Owner::Organization { id };
     let (settings, entropy) = (body.check()?, &mut OsEntropy);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let claimed = match idempotency.claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => return Ok(answer),

@@ -5,7 +5,7 @@ use utoipa::IntoParams;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteApiKeys, now::Now, path::InPath, query::Query},
+        extract::{access::WriteApiKeys, path::InPath, query::Query},
     },
     service::{api_keys, commit},
     state::AppState,
@@ -32,15 +32,14 @@ pub struct RevokeParams {
     responses((status = 204, description = "The key is revoked."), EdgePending))]
 pub async fn delete(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
     query: Query,
 ) -> Result<StatusCode, Error> {
     let reason = query.get("reason").unwrap_or(api_keys::DEFAULT_REASON);
     api_keys::check_reason(reason)?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let revoked = Revoked::new(reason, now);
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
     let change = api_keys::revoke(&mut transaction, &caller.environment, &id, &revoked, now).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::NO_CONTENT)

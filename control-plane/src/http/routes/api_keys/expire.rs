@@ -5,7 +5,7 @@ use super::view::ShownApiKey;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteApiKeys, body::OptionalJsonBody, now::Now, path::InPath},
+        extract::{access::WriteApiKeys, body::OptionalJsonBody, path::InPath},
     },
     service::{
         api_keys::{self, ExpireApiKey},
@@ -29,12 +29,11 @@ use crate::{
     ))]
 pub async fn expire(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
     OptionalJsonBody(body): OptionalJsonBody<ExpireApiKey>,
 ) -> Result<Json<ShownApiKey>, Error> {
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let (key, change) = api_keys::expire(&mut transaction, &caller.environment, &id, body, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(ShownApiKey::new(key, now)))

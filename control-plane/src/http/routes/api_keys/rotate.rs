@@ -10,7 +10,6 @@ use crate::{
             access::WriteApiKeys,
             body::OptionalJsonBody,
             idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
-            now::Now,
             path::InPath,
         },
     },
@@ -38,14 +37,13 @@ use crate::{
     ))]
 pub async fn rotate(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
     Idempotent(OptionalJsonBody(body), idempotency): Idempotent<OptionalJsonBody<RotateApiKey>>,
 ) -> Result<Answer, Error> {
     let (rotation, entropy) = (body.check()?, &mut OsEntropy);
     let has_key = idempotency.is_named();
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let claimed = match idempotency.or_itself().claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => {

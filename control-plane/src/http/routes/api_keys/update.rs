@@ -5,7 +5,7 @@ use super::view::ShownApiKey;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteApiKeys, body::JsonBody, now::Now, path::InPath},
+        extract::{access::WriteApiKeys, body::JsonBody, path::InPath},
     },
     service::{
         api_keys::{self, UpdateApiKey},
@@ -28,13 +28,12 @@ use crate::{
     ))]
 pub async fn update(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
     JsonBody(body): JsonBody<UpdateApiKey>,
 ) -> Result<Json<ShownApiKey>, Error> {
     let changes = body.check()?;
-    let mut transaction = state.database.begin(changes.priority()).await?;
+    let (mut transaction, now) = state.begin(changes.priority()).await?;
     let (key, change) = api_keys::update(&mut transaction, &caller.environment, &id, changes, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(ShownApiKey::new(key, now)))
@@ -42,10 +41,16 @@ pub async fn update(
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::pin, time::Duration};
+
     use serde_json::{Value, json};
+    use tokio::time::timeout;
 
     use crate::{
-        storage::{Db, testing::conformance},
+        storage::{
+            Db,
+            testing::{conformance, set_expiry},
+        },
         testing::server::*,
     };
 
@@ -141,6 +146,20 @@ mod tests {
             // All else of it can be changed, and its expiry may be named as it is.
             let renamed = server.patch(&path, json!({"name": "old", "expires_at": expired["expires_at"]})).await.expect(200);
             assert_eq!((&renamed["name"], &renamed["expires_at"]), (&json!("old"), &expired["expires_at"]));
+        }
+
+        async fn key_that_expires_while_an_update_waits_stays_expired(db: Db) {
+            let (server, key, path, _) = world(db.clone(), json!({"name": "k"})).await;
+            let id = id_of(&key).parse().unwrap();
+            let mut ahead = db.write().await.unwrap();
+            let expiry = set_expiry(ahead.conn(), &id, None, START).await.unwrap();
+            let mut update = pin!(server.patch(&path, json!({"expires_at": null, "name": "Again"})));
+            assert!(timeout(Duration::from_millis(100), &mut update).await.is_err(), "it waits: {expiry:?}");
+            server.advance(1000);
+            let now = server.state.clock.now();
+            set_expiry(ahead.conn(), &id, Some(now), now).await.unwrap();
+            ahead.commit().await.unwrap();
+            assert_eq!(update.await.error(409), "api_key_already_expired");
         }
 
         async fn a_revoked_key_cannot_be_changed(db: Db) {

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         Error,
-        extract::{access::ValidateApiKeys, body, now::Now},
+        extract::{access::ValidateApiKeys, body},
     },
     service::api_keys,
     state::AppState,
@@ -55,14 +55,14 @@ pub struct ValidationAnswer {
     responses((status = 200, body = ValidationAnswer)))]
 pub async fn validate(
     State(state): State<AppState>,
-    Now(now): Now,
     ValidateApiKeys(caller): ValidateApiKeys,
     request: Request,
 ) -> Result<Response, Error> {
     let body = body::read(request, BODY_LIMIT).await?;
     let (environment, validation) = (&caller.environment, Validation::parse(&body)?);
     let answer =
-        api_keys::validate(&state.database, &state.usage, environment, &caller.grant, &validation, now).await?;
+        api_keys::validate(&state.database, &state.usage, environment, &caller.grant, &validation, &state.clock)
+            .await?;
     state.metrics.count_validation(answer.refused.map_or("valid", |reason| reason.code()));
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response())
 }

@@ -13,7 +13,6 @@ use crate::{
             access::WriteUsers,
             body::JsonBody,
             idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
-            now::Now,
             path::named,
         },
     },
@@ -40,14 +39,13 @@ use crate::{
     ))]
 pub async fn create(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteUsers(caller): WriteUsers,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateMembership>>,
 ) -> Result<Answer, Error> {
     let (environment, entropy) = (&caller.environment, &mut OsEntropy);
     let (organization, user) = (named::<OrganizationId>(&body.organization_id)?, named::<UserId>(&body.user_id)?);
     let role = body.check()?;
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let claimed = match idempotency.claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => {

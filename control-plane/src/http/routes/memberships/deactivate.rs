@@ -5,7 +5,7 @@ use super::view::Membership;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteUsers, now::Now, path::InPath},
+        extract::{access::WriteUsers, path::InPath},
     },
     service::{commit, memberships},
     state::AppState,
@@ -21,12 +21,11 @@ use crate::{
     responses((status = 200, body = Membership), EdgePending))]
 pub async fn deactivate(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<MembershipId>,
 ) -> Result<Json<Membership>, Error> {
     let (environment, inactive) = (&caller.environment, true);
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let (member, change) = memberships::set_inactive(&mut transaction, environment, &id, inactive, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(member.into()))

@@ -4,7 +4,7 @@ use shared::id::MembershipId;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteUsers, now::Now, path::InPath},
+        extract::{access::WriteUsers, path::InPath},
     },
     service::{commit, memberships},
     state::AppState,
@@ -20,11 +20,10 @@ use crate::{
     responses((status = 200, description = "The membership is deleted."), EdgePending))]
 pub async fn delete(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<MembershipId>,
 ) -> Result<StatusCode, Error> {
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let change = memberships::delete(&mut transaction, &caller.environment, &id, now).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::OK)

@@ -5,7 +5,7 @@ use super::view::Membership;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteUsers, body::JsonBody, now::Now, path::InPath},
+        extract::{access::WriteUsers, body::JsonBody, path::InPath},
     },
     service::{
         commit,
@@ -25,13 +25,12 @@ use crate::{
     responses((status = 200, body = Membership), EdgePending))]
 pub async fn update(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<MembershipId>,
     JsonBody(body): JsonBody<UpdateMembership>,
 ) -> Result<Json<Membership>, Error> {
     let role = body.check()?;
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let (member, change) = memberships::update(&mut transaction, &caller.environment, &id, role, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(member.into()))

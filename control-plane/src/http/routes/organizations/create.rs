@@ -10,7 +10,6 @@ use crate::{
             access::WriteOrganizations,
             body::JsonBody,
             idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
-            now::Now,
         },
     },
     service::{
@@ -32,12 +31,11 @@ use crate::{
     ))]
 pub async fn create(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteOrganizations(caller): WriteOrganizations,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateOrganization>>,
 ) -> Result<Answer, Error> {
     let (new, entropy) = (body.check()?, &mut OsEntropy);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let claimed = match idempotency.claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => return Ok(answer),

@@ -4,7 +4,7 @@ use shared::id::OrganizationId;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteOrganizations, now::Now, path::InPath},
+        extract::{access::WriteOrganizations, path::InPath},
     },
     service::{commit, organizations},
     state::AppState,
@@ -20,11 +20,10 @@ use crate::{
     responses((status = 200, description = "The organization is deleted."), EdgePending))]
 pub async fn delete(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteOrganizations(caller): WriteOrganizations,
     InPath(id): InPath<OrganizationId>,
 ) -> Result<StatusCode, Error> {
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let change = organizations::delete(&mut transaction, &caller.environment, &id, now).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::OK)

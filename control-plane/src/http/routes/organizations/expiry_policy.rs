@@ -9,7 +9,6 @@ use crate::{
         extract::{
             access::{ReadOrganizations, WriteOrganizations},
             body::JsonBody,
-            now::Now,
             path::InPath,
         },
     },
@@ -67,13 +66,12 @@ pub async fn get(
     responses((status = 200, body = ApiKeyExpiryPolicy)))]
 pub async fn set(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteOrganizations(caller): WriteOrganizations,
     InPath(id): InPath<OrganizationId>,
     JsonBody(body): JsonBody<SetApiKeyExpiryPolicy>,
 ) -> Result<Json<ApiKeyExpiryPolicy>, Error> {
     let policy = body.check()?;
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let change = expiry_policies::set(&mut transaction, &caller.environment, &id, &policy).await?;
     commit(transaction, change, now).await?;
     Ok(Json(ApiKeyExpiryPolicy::new(id, policy)))

@@ -6,7 +6,7 @@ use crate::{
     entropy::OsEntropy,
     http::{
         Error,
-        extract::{access::WriteOrganizations, body::JsonBody, now::Now, path::InPath},
+        extract::{access::WriteOrganizations, body::JsonBody, path::InPath},
     },
     service::{
         commit,
@@ -27,13 +27,12 @@ use crate::{
     ))]
 pub async fn update(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteOrganizations(caller): WriteOrganizations,
     InPath(id): InPath<OrganizationId>,
     JsonBody(body): JsonBody<UpdateOrganization>,
 ) -> Result<Json<Organization>, Error> {
     let (environment, entropy) = (&caller.environment, &mut OsEntropy);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let (updated, change) = organizations::update(&mut transaction, environment, &id, body, now, entropy).await?;
     commit(transaction, change, now).await?;
     Ok(Json(updated.into()))

@@ -5,7 +5,6 @@ use crate::{
         EdgePending, Error,
         extract::{
             access::WritePermissions,
-            now::Now,
             path::{InPath, PermissionSlug},
         },
     },
@@ -23,11 +22,10 @@ use crate::{
     responses((status = 204, description = "The permission is deleted."), EdgePending))]
 pub async fn delete(
     State(state): State<AppState>,
-    Now(now): Now,
     WritePermissions(caller): WritePermissions,
     InPath(PermissionSlug(slug)): InPath<PermissionSlug>,
 ) -> Result<StatusCode, Error> {
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let change = permissions::delete(&mut transaction, &caller.environment, &slug, now).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -7,7 +7,6 @@ use crate::{
         extract::{
             access::WritePermissions,
             body::JsonBody,
-            now::Now,
             path::{InPath, PermissionSlug},
         },
     },
@@ -27,13 +26,12 @@ use crate::{
     responses((status = 200, body = Permission)))]
 pub async fn update(
     State(state): State<AppState>,
-    Now(now): Now,
     WritePermissions(caller): WritePermissions,
     InPath(PermissionSlug(slug)): InPath<PermissionSlug>,
     JsonBody(body): JsonBody<UpdatePermission>,
 ) -> Result<Json<Permission>, Error> {
     let changes = body.check()?;
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let (permission, change) = permissions::update(&mut transaction, &caller.environment, &slug, &changes, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(permission.into()))

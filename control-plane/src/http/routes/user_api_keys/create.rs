@@ -13,7 +13,6 @@ use crate::{
             access::WriteApiKeys,
             body::JsonBody,
             idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
-            now::Now,
             path::{InPath, named},
         },
         routes::api_keys::view::CreatedApiKey,
@@ -38,7 +37,6 @@ use crate::{
     ))]
 pub async fn create(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<UserId>,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateUserApiKey>>,
@@ -46,7 +44,7 @@ pub async fn create(
     let organization_id = body.organization_id.clone();
     let (settings, entropy) = (body.check()?, &mut OsEntropy);
     let owner = Owner::User { id, organization_id: named::<OrganizationId>(&organization_id)? };
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let claimed = match idempotency.claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => return Ok(answer),

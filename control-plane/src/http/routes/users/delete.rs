@@ -4,7 +4,7 @@ use shared::id::UserId;
 use crate::{
     http::{
         EdgePending, Error,
-        extract::{access::WriteUsers, now::Now, path::InPath},
+        extract::{access::WriteUsers, path::InPath},
     },
     service::{commit, users},
     state::AppState,
@@ -20,11 +20,10 @@ use crate::{
     responses((status = 200, description = "The user is deleted."), EdgePending))]
 pub async fn delete(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<UserId>,
 ) -> Result<StatusCode, Error> {
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let change = users::delete(&mut transaction, &caller.environment, &id, now).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::OK)

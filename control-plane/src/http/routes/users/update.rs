@@ -5,7 +5,7 @@ use super::view::User;
 use crate::{
     http::{
         Error,
-        extract::{access::WriteUsers, body::JsonBody, now::Now, path::InPath},
+        extract::{access::WriteUsers, body::JsonBody, path::InPath},
     },
     service::{
         commit,
@@ -26,12 +26,11 @@ use crate::{
     ))]
 pub async fn update(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<UserId>,
     JsonBody(body): JsonBody<UpdateUser>,
 ) -> Result<Json<User>, Error> {
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let (user, change) = users::update(&mut transaction, &caller.environment, &id, body, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(user.into()))

@@ -6,7 +6,6 @@ use crate::{
         extract::{
             access::WriteRoles,
             body::JsonBody,
-            now::Now,
             path::{InPath, RoleSlug},
         },
         routes::roles::view::Role,
@@ -16,7 +15,7 @@ use crate::{
         roles::{self, AddRolePermission},
     },
     state::AppState,
-    storage::{Priority, roles::Of},
+    storage::roles::Of,
 };
 
 /// Add a permission to an environment role.
@@ -30,13 +29,12 @@ use crate::{
     responses((status = 200, body = Role), EdgePending))]
 pub async fn add_permission(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPath(RoleSlug(slug)): InPath<RoleSlug>,
     JsonBody(body): JsonBody<AddRolePermission>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Environment, body.check()?);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(update.priority()).await?;
     let (role, change) =
         roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
     commit(transaction, change, now).await?;

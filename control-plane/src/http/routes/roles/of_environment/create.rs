@@ -9,7 +9,6 @@ use crate::{
             access::WriteRoles,
             body::JsonBody,
             idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
-            now::Now,
         },
         routes::roles::view::Role,
     },
@@ -32,12 +31,11 @@ use crate::{
     ))]
 pub async fn create(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateRole>>,
 ) -> Result<Answer, Error> {
     let (of, new, entropy) = (Of::Environment, body.check()?, &mut OsEntropy);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let claimed = match idempotency.claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => return Ok(answer),

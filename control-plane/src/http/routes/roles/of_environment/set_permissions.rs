@@ -6,7 +6,6 @@ use crate::{
         extract::{
             access::WriteRoles,
             body::JsonBody,
-            now::Now,
             path::{InPath, RoleSlug},
         },
         routes::roles::view::Role,
@@ -16,7 +15,7 @@ use crate::{
         roles::{self, SetRolePermissions},
     },
     state::AppState,
-    storage::{Priority, roles::Of},
+    storage::roles::Of,
 };
 
 /// Set all permissions of an environment role. It limits the keys of its users from then on.
@@ -30,13 +29,12 @@ use crate::{
     responses((status = 200, body = Role), EdgePending))]
 pub async fn set_permissions(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPath(RoleSlug(slug)): InPath<RoleSlug>,
     JsonBody(body): JsonBody<SetRolePermissions>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Environment, body.check()?);
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(update.priority()).await?;
     let (role, change) =
         roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
     commit(transaction, change, now).await?;

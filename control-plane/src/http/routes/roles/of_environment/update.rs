@@ -6,7 +6,6 @@ use crate::{
         extract::{
             access::WriteRoles,
             body::JsonBody,
-            now::Now,
             path::{InPath, RoleSlug},
         },
         routes::roles::view::Role,
@@ -27,13 +26,12 @@ use crate::{
     responses((status = 200, body = Role)))]
 pub async fn update(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPath(RoleSlug(slug)): InPath<RoleSlug>,
     JsonBody(body): JsonBody<UpdateRole>,
 ) -> Result<Json<Role>, Error> {
     let (of, changes) = (Of::Environment, body.check()?);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let (role, change) = roles::update(&mut transaction, &caller.environment, of, &slug, &changes, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(role.into()))

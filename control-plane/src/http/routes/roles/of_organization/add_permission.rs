@@ -7,7 +7,6 @@ use crate::{
         extract::{
             access::WriteRoles,
             body::JsonBody,
-            now::Now,
             path::{InPaths, RoleSlug},
         },
         routes::roles::view::Role,
@@ -17,7 +16,7 @@ use crate::{
         roles::{self, AddRolePermission},
     },
     state::AppState,
-    storage::{Priority, roles::Of},
+    storage::roles::Of,
 };
 
 /// Add a permission to an organization role.
@@ -31,13 +30,12 @@ use crate::{
     responses((status = 200, body = Role), EdgePending))]
 pub async fn add_permission(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPaths((organization, RoleSlug(slug))): InPaths<(OrganizationId, RoleSlug)>,
     JsonBody(body): JsonBody<AddRolePermission>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Organization(&organization), body.check()?);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(update.priority()).await?;
     let (role, change) =
         roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
     commit(transaction, change, now).await?;

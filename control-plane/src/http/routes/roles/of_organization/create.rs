@@ -9,7 +9,6 @@ use crate::{
             access::WriteRoles,
             body::JsonBody,
             idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
-            now::Now,
             path::InPath,
         },
         routes::roles::view::Role,
@@ -33,13 +32,12 @@ use crate::{
     ))]
 pub async fn create(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPath(organization): InPath<OrganizationId>,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateOrganizationRole>>,
 ) -> Result<Answer, Error> {
     let (of, new, entropy) = (Of::Organization(&organization), body.check()?, &mut OsEntropy);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let claimed = match idempotency.claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => return Ok(answer),

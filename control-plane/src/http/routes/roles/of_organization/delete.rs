@@ -6,7 +6,6 @@ use crate::{
         Error,
         extract::{
             access::WriteRoles,
-            now::Now,
             path::{InPaths, RoleSlug},
         },
     },
@@ -25,11 +24,10 @@ use crate::{
     ))]
 pub async fn delete(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPaths((organization, RoleSlug(slug))): InPaths<(OrganizationId, RoleSlug)>,
 ) -> Result<StatusCode, Error> {
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
     let change = roles::delete_of_organization(&mut transaction, &caller.environment, &organization, &slug).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -6,7 +6,6 @@ use crate::{
         EdgePending, Error,
         extract::{
             access::WriteRoles,
-            now::Now,
             path::{InPaths, PermissionSlug, RoleSlug},
         },
         routes::roles::view::Role,
@@ -16,7 +15,7 @@ use crate::{
         roles::{self, PermissionsUpdate},
     },
     state::AppState,
-    storage::{Priority, roles::Of},
+    storage::roles::Of,
 };
 
 /// Remove a permission from an organization role. The keys of its users lose it.
@@ -29,7 +28,6 @@ use crate::{
     responses((status = 200, body = Role), EdgePending))]
 pub async fn remove_permission(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPaths((organization, RoleSlug(slug), PermissionSlug(permission))): InPaths<(
         OrganizationId,
@@ -38,7 +36,7 @@ pub async fn remove_permission(
     )>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Organization(&organization), PermissionsUpdate::Remove(permission));
-    let mut transaction = state.database.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(update.priority()).await?;
     let (role, change) =
         roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
     commit(transaction, change, now).await?;

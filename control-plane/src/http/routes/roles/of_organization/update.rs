@@ -7,7 +7,6 @@ use crate::{
         extract::{
             access::WriteRoles,
             body::JsonBody,
-            now::Now,
             path::{InPaths, RoleSlug},
         },
         routes::roles::view::Role,
@@ -28,13 +27,12 @@ use crate::{
     responses((status = 200, body = Role)))]
 pub async fn update(
     State(state): State<AppState>,
-    Now(now): Now,
     WriteRoles(caller): WriteRoles,
     InPaths((organization, RoleSlug(slug))): InPaths<(OrganizationId, RoleSlug)>,
     JsonBody(body): JsonBody<UpdateRole>,
 ) -> Result<Json<Role>, Error> {
     let (of, changes) = (Of::Organization(&organization), body.check()?);
-    let mut transaction = state.database.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(Priority::Normal).await?;
     let (role, change) = roles::update(&mut transaction, &caller.environment, of, &slug, &changes, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(role.into()))
