@@ -37,7 +37,7 @@ fn verify_finds_every_kind_of_difference_and_sync_mends_it() {
     let [missing, tampered, newer] = &good;
     let (kv, tenant) = (stack.edge.kv(), &caller.tenant);
     let verify = || stack.latchkey.run(&["edge", "verify"]);
-    assert_eq!(count(&verify(), "keys in the database"), count(&verify(), "records at the edge"));
+    assert_eq!(count(&verify(), "keys in the database"), count(&verify(), "records in KV"));
 
     kv.delete(&[tenant.place_of(&missing.value).to_string()]);
     let sealed = kv.get(&tenant.place_of(&tampered.value)).expect("its record is there");

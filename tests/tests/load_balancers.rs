@@ -149,7 +149,7 @@ fn drain_ends_by_itself() {
     let mut server = Latchkey::on(&database).set("drain_seconds", "1").serve();
     let _idle = Connection::open(&server);
     server.stop();
-    assert!(server.process.stderr().contains("/ready answers 503"), "{:?}", server.process);
+    assert!(server.process.stderr().contains("/ready returns 503"), "{:?}", server.process);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn sigint_skips_the_drain() {
     server.process.signal(Signal::SIGINT);
     let status = server.process.wait(SOON);
     assert!(status.success(), "{status}");
-    assert!(!server.process.stderr().contains("/ready answers 503"), "{:?}", server.process);
+    assert!(!server.process.stderr().contains("/ready returns 503"), "{:?}", server.process);
 }
 
 #[test]
@@ -177,5 +177,5 @@ fn second_sigint_ends_the_process_at_once() {
     server.process.signal(Signal::SIGINT);
     let status = server.process.wait(SOON);
     assert_eq!(status.code(), Some(1), "{status}");
-    assert!(server.process.stderr().contains("error: SIGINT was received again"), "{:?}", server.process);
+    assert!(server.process.stderr().contains("error: received SIGINT again"), "{:?}", server.process);
 }

@@ -10,19 +10,19 @@ pub(super) async fn run(config: &Config, to: &Path) -> anyhow::Result<()> {
     let url = config.database_url.expose_secret();
     let Some(file) = SqliteFile::from_url(url)? else {
         bail!(
-            "`latchkey backup` copies a SQLite database, and this one is {}. For Postgres use `pg_dump --format=custom`, or \
-             point-in-time recovery, or what your provider offers",
+            "`latchkey backup` supports only SQLite; this database is {}. For Postgres, use `pg_dump --format=custom`, \
+             point-in-time recovery or the backups of your provider",
             database::describe(config)
         );
     };
     if !file.exists()? {
-        bail!("there is no database {}", file.path().display());
+        bail!("the database {} does not exist", file.path().display());
     }
     file.check().await?;
     let size = file.back_up(to).await?;
-    let (from, to) = (file.path().display(), absolute(to).context("the backup has no path")?);
+    let (from, to) = (file.path().display(), absolute(to).context("cannot resolve the path of the backup")?);
     print_line!("Backed up {from} to {} ({}).", to.display(), HumanBytes(size));
-    print_line!("To restore it, stop `latchkey serve`, and then:");
+    print_line!("To restore it, stop `latchkey serve` and run:");
     let [database, wal, shm] = ["", "-wal", "-shm"].map(|suffix| quoted(&format!("{from}{suffix}")));
     print_line!("  rm -f {database} {wal} {shm}");
     print_line!("  cp {} {database} && chmod 600 {database}", quoted(&to.display().to_string()));

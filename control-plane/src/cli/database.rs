@@ -21,7 +21,7 @@ pub(super) async fn open_migrated(config: &Config) -> anyhow::Result<Db> {
     let db = open_existing(config).await?;
     match db.schema().await? {
         Schema::Absent | Schema::Outdated => {
-            bail!("the database is not up to date; back it up, and run `latchkey migrate` or start `latchkey serve`")
+            bail!("the database is not up to date; back it up, then run `latchkey migrate` or start `latchkey serve`")
         }
         // Says which version it needs.
         Schema::TooNew { .. } => db.migrate().await?,
@@ -40,8 +40,8 @@ async fn open(config: &Config, wait: Duration) -> anyhow::Result<Db> {
     if let Some(file) = SqliteFile::from_url(config.database_url.expose_secret())? {
         if !file.exists()? {
             bail!(
-                "there is no database {}; `latchkey serve` creates it, and so does `latchkey migrate`. If it is elsewhere, \
-                 set LATCHKEY_DATABASE_URL as it is for `latchkey serve`",
+                "the database {} does not exist; `latchkey serve` and `latchkey migrate` create it. If it is \
+                 elsewhere, set LATCHKEY_DATABASE_URL to the same value as for `latchkey serve`",
                 file.path().display()
             );
         }
@@ -55,7 +55,7 @@ async fn open_url(config: &Config, wait: Duration) -> anyhow::Result<Db> {
     let url = config.database_url.expose_secret();
     Db::open_with(url, &OpenOptions { wait, ..OpenOptions::from_config(config) }).await.map_err(|error| {
         if error.downcast_ref().and_then(Failure::of) == Some(Failure::Full) {
-            return error.context("no space is left on the disk of the database; free some, and start again");
+            return error.context("no space is left on the disk of the database; free some space and try again");
         }
         let kind = match url.split_once(':') {
             Some(("sqlite", _)) => "SQLite ",

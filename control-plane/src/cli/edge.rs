@@ -23,22 +23,24 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Compare what the edge stores with the database. Exits with 1 if they differ.
+    /// Compare Workers KV with the database. Exits with code 1 if they differ.
     Verify,
-    /// Write every key to the edge's store again, and seal anew what the change feed holds. An interrupted run is resumed.
+    /// Write the record of every key to Workers KV, and reseal the change feed. Resumes an interrupted run.
     Sync {
-        /// Begin anew instead of resuming an interrupted run.
+        /// Start over instead of resuming an interrupted run.
         #[arg(long)]
         restart: bool,
-        /// Also remove from the store what the database does not know.
+        /// Also remove the records of keys that are not in the database.
         #[arg(long)]
         prune: bool,
     },
-    /// Show how the change feed is, which tells the edge what was changed.
+    /// Show the state of the change feed.
     Status,
-    /// End the change feed for good, before a Worker with another one is deployed. Until then the edge accepts no key.
+    /// Retire the change feed permanently, before you deploy a Worker with another one.
+    ///
+    /// The edge accepts no key until that Worker is deployed.
     Retire {
-        /// Do it.
+        /// Confirm that the change feed is to be retired.
         #[arg(long)]
         yes: bool,
     },
@@ -64,7 +66,7 @@ fn feeder(config: &Config, db: &Db) -> anyhow::Result<Feeder> {
 async fn status(edge: &EdgeConfig, db: &Db) -> anyhow::Result<()> {
     let Report { status, entries, bytes } = FeedClient::new(edge)?.status().await?;
     let noted = match feed::position(db.read().await?.conn()).await? {
-        None => "nothing yet".to_owned(),
+        None => "none yet".to_owned(),
         Some(noted) if noted.epoch == status.epoch => noted.sequence.to_string(),
         Some(noted) => format!("{} of epoch {}", noted.sequence, noted.epoch.0),
     };
@@ -72,15 +74,15 @@ async fn status(edge: &EdgeConfig, db: &Db) -> anyhow::Result<()> {
         ("change feed", status.state.as_str().to_owned()),
         ("epoch", status.epoch.0.to_string()),
         ("last change", status.head.to_string()),
-        ("  that the database noted", noted),
-        ("removed up to", status.trimmed.to_string()),
+        ("  recorded in the database", noted),
+        ("trimmed up to", status.trimmed.to_string()),
         ("entries", format!("{entries} of {ENTRIES_MAX}")),
         ("bytes", bytes.to_string()),
     ] {
         print_line!("{name:<28} {value}");
     }
     if status.state != State::Open {
-        print_line!("The edge accepts no key while it is not open; `latchkey doctor` says what to do.");
+        print_line!("The edge accepts no key until the change feed is open. `latchkey doctor` says what to do.");
     }
     Ok(())
 }
@@ -88,12 +90,15 @@ async fn status(edge: &EdgeConfig, db: &Db) -> anyhow::Result<()> {
 async fn retire(edge: &EdgeConfig, yes: bool) -> anyhow::Result<()> {
     if !yes {
         bail!(
-            "a retired feed stays so, and the edge accepts no key until a Worker with another feed is deployed; give --yes \
-             if that is what you want"
+            "a retired change feed cannot be opened again, and the edge accepts no key until you deploy a Worker with \
+             another FEED_NAME; to confirm, pass --yes"
         );
     }
     let report = FeedClient::new(edge)?.retire().await?;
-    print_line!("Retired the change feed of epoch {}. Deploy the Worker with another feed now.", report.status.epoch.0);
+    print_line!(
+        "Retired the change feed of epoch {}. Now deploy the Worker with another FEED_NAME.",
+        report.status.epoch.0
+    );
     Ok(())
 }
 
@@ -104,23 +109,24 @@ async fn sync(feeder: &mut Feeder, edge: EdgeConfig, db: &Db, restart: bool, pru
     let mut flusher = Flusher::new(edge, db.clone(), clock.clone())?;
     let start = sync::start(db, &clock, &namespace, restart).await?;
     if let Some(interrupted) = start.resumes {
-        eprintln!("Resuming the run that was interrupted at {interrupted}; --restart begins anew.");
+        eprintln!("Resuming the run that was interrupted at {interrupted}. To start over, use --restart.");
     }
-    let mut progress = Progress::new("Writing keys", Some(start.keys));
+    let mut progress = Progress::new("Writing records", Some(start.keys));
     let rebuilt = sync::run(db, &clock, feeder, &mut flusher, &namespace, start, |done| progress.set(done)).await?;
     progress.finish();
     print_line!("Queued {} keys and wrote {} records.", rebuilt.queued, rebuilt.written);
     if rebuilt.written + rebuilt.waiting < rebuilt.queued {
-        print_line!("`latchkey serve`, which runs beside it, wrote the others.");
+        print_line!("The running `latchkey serve` wrote the others.");
     }
     seal_feed_anew(feeder, db, &clock).await?;
     if prune {
         let removed = sync::prune(db, flusher.kv()).await?;
-        print_line!("Removed {removed} records that the database does not know.");
+        print_line!("Removed {removed} records of keys that are not in the database.");
     }
     ensure!(
         rebuilt.waiting == 0,
-        "{} records still wait to be written, because KV does not take them; `latchkey serve` goes on trying. Run it again",
+        "{} records are still waiting, because KV does not accept them; `latchkey serve` keeps trying. Run this \
+         command again",
         rebuilt.waiting
     );
     Ok(())
@@ -133,17 +139,16 @@ async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -
     match restorer.catch_up(&Kv::new(edge, clock.clone())?).await {
         Ok(restored) if restored.changes() > 0 => {
             let changes = restored.changes();
-            print_line!(
-                "The database was restored from a backup: took over {changes} changes that the change feed had."
-            );
+            print_line!("The database was restored from a backup: applied {changes} changes from the change feed.");
         }
         Ok(_) => {}
         Err(error) if feed::position(db.read().await?.conn()).await?.is_none() => {
             tracing::warn!(
-                "the change feed, which has never answered yet, was not compared with the database: {error:#}"
+                error = format!("{error:#}"),
+                "skipped comparing the database with the change feed, which has never been reached"
             );
         }
-        Err(error) => return Err(error.context("the change feed, which the edge relies on, must answer first")),
+        Err(error) => return Err(error.context("cannot compare the database with the change feed; wrote nothing")),
     }
     Ok(())
 }
@@ -151,11 +156,11 @@ async fn take_over(edge: &EdgeConfig, feeder: &Feeder, db: &Db, clock: &Clock) -
 /// What the feed holds may have been sealed with a secret that is to be replaced.
 async fn seal_feed_anew(feeder: &mut Feeder, db: &Db, clock: &Clock) -> anyhow::Result<()> {
     match reseed::tell_all(db, feeder, clock.now()).await {
-        Ok((_, told)) => print_line!("Sealed {told} entries of the change feed anew."),
+        Ok((_, told)) => print_line!("Resealed {told} entries of the change feed."),
         Err(error) if feed::position(db.read().await?.conn()).await?.is_none() => {
-            tracing::warn!("the change feed, which has never answered yet, was not told: {error}");
+            tracing::warn!(%error, "skipped resealing the change feed, which has never been reached");
         }
-        Err(error) => return Err(anyhow!(error).context("the change feed was not sealed anew; run it again")),
+        Err(error) => return Err(anyhow!(error).context("failed to reseal the change feed; run this command again")),
     }
     Ok(())
 }
@@ -177,7 +182,7 @@ async fn verify(edge: EdgeConfig, db: &Db) -> anyhow::Result<()> {
 fn table(report: &verify::Report) -> String {
     let mut rows = vec![
         ("keys in the database", report.keys, String::new()),
-        ("records at the edge", report.records, String::new()),
+        ("records in KV", report.records, String::new()),
         ("waiting to be published", report.waiting, String::new()),
     ];
     rows.extend(report.differences().map(|(name, difference)| (name, difference.count, examples(difference))));
@@ -195,21 +200,30 @@ fn examples(difference: &Difference) -> String {
 
 /// What to do about each difference that there is.
 fn advice(report: &verify::Report) -> String {
-    let mut advice = vec!["the edge's store differs from the database"];
+    let mut advice = vec!["Workers KV differs from the database"];
     if report.missing.count + report.stale.count > 0 {
         advice.push(
-            "`latchkey edge sync` writes what is missing or stale (KV can lag a minute behind: compare again first)",
+            "`latchkey edge sync` writes missing and stale records (KV can lag by a minute: run `latchkey edge verify` \
+             again first)",
         );
     }
     if report.unreadable.count > 0 {
-        advice.push("what is unreadable was sealed with another LATCHKEY_EDGE_SECRET or tampered with: `latchkey edge sync` replaces it");
+        advice.push(
+            "unreadable records were sealed with another LATCHKEY_EDGE_SECRET or tampered with; `latchkey edge sync` \
+             replaces them",
+        );
     }
     if report.newer.count > 0 {
-        advice.push("records are newer than the database if it was restored from a backup: start `latchkey serve`, which takes over what the change feed still has of the last week, and make older changes again before you sync");
+        advice.push(
+            "if records are newer than the database, it was restored from a backup: start `latchkey serve`, which \
+             applies the last week's changes from the change feed, and repeat older changes before you run `latchkey \
+             edge sync`",
+        );
     }
     if report.unknown.count > 0 {
         advice.push(
-            "`latchkey edge sync --prune` removes what is unknown, unless another installation shares the namespace",
+            "`latchkey edge sync --prune` removes unknown records; do not use it if another installation shares the \
+             namespace",
         );
     }
     advice.join("\n- ")

@@ -16,15 +16,15 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Create an environment. It shares nothing with the others.
+    /// Create an environment, isolated from all others.
     Create {
-        /// What people call it, such as `Production`.
+        /// The display name, such as `Production`.
         #[arg(value_parser = text::parse_name)]
         name: String,
-        /// What its keys begin with, so that secret scanners can tell them.
+        /// The prefix of its API keys, by which people and secret scanners recognize them.
         #[arg(long, default_value = "lk_live", value_parser = str::parse::<Prefix>)]
         prefix: Prefix,
-        /// Take a prefix that secret scanners assign to another company.
+        /// Allow a prefix that secret scanners assign to another company.
         #[arg(long)]
         force: bool,
         /// Print JSON.
@@ -49,7 +49,8 @@ pub(super) async fn run(command: Command, db: &Db) -> anyhow::Result<()> {
 async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) -> anyhow::Result<()> {
     ensure!(
         force || !prefix.is_taken(),
-        "secret scanners take keys that begin with `{prefix}_` for another company's; choose another prefix, or insist with --force"
+        "secret scanners assign keys that begin with `{prefix}_` to another company; choose another prefix or pass \
+         --force"
     );
     let now = Clock::system().now();
     let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await?;
@@ -58,9 +59,10 @@ async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) ->
     if json {
         print_line!("{}", to_json(&environment));
     } else {
-        print_line!("Made the environment {}.", environment.id);
+        print_line!("Created the environment {}.", environment.id);
         print_line!(
-            "Give your back end a key for it: latchkey management-keys create --environment {} --name \"Back end\"",
+            "Create a management key for your back end: latchkey management-keys create --environment {} --name \"Back \
+             end\"",
             environment.id
         );
     }

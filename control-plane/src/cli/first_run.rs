@@ -34,13 +34,13 @@ pub(super) async fn greet(database: &Database, now: Timestamp, key_file: &str) -
     // On disk before the commit: a key that is valid and that nobody has would be worse than a file too many.
     let pending = key_file.map(|file| secret_file::write(file, key.text.expose())).transpose()?;
     commit_without_waiting(transaction, creation.and(change), now).await?;
-    print_line!("This is the first run: made the environment {}.", environment.id);
+    print_line!("First run: created the environment {}.", environment.id);
     match (pending, key_file) {
         (Some(pending), Some(file)) => {
             pending.keep()?;
             print_line!("Its management key is in {}", file.display());
         }
-        _ => print_line!("Its management key, shown this once: {}", key.text.expose()),
+        _ => print_line!("Its management key, shown only once: {}", key.text.expose()),
     }
     Ok(())
 }

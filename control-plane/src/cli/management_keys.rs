@@ -29,36 +29,36 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Create a management key. Its text is shown this once, or written to a file.
+    /// Create a management key. It is printed once, or written to a file.
     Create {
-        /// The environment that it manages.
+        /// The environment that the key manages.
         #[arg(long, value_name = "ID")]
         environment: EnvironmentId,
-        /// What people call it, such as the service that holds it.
+        /// The display name, such as the service that uses the key.
         #[arg(long, value_parser = text::parse_name)]
         name: String,
-        /// What it may do; give it more than once for more. `*` is everything.
+        /// A scope, such as `api_keys:read`; repeat the option for more. `*` allows everything.
         #[arg(long = "scope", default_value = "*", value_parser = management_keys::parse_scope)]
         scopes: Vec<String>,
-        /// Write the key to this file, which only its owner may read, and print it nowhere. The file must not exist.
+        /// Write the key to this file instead of printing it. Only you can read the file, and it must not exist yet.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// List the management keys of an environment, revoked ones included.
+    /// List the management keys of an environment, including revoked ones.
     List {
-        /// The environment.
+        /// The environment whose keys are listed.
         #[arg(long, value_name = "ID")]
         environment: EnvironmentId,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a management key for ever.
+    /// Revoke a management key permanently.
     Revoke {
-        /// The key.
+        /// The id of the key.
         id: ManagementKeyId,
     },
 }
@@ -85,7 +85,7 @@ async fn create(
     let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await?;
     environments::get(transaction.conn(), environment)
         .await?
-        .with_context(|| format!("there is no environment {environment}; `latchkey environments list` shows them"))?;
+        .with_context(|| format!("the environment {environment} does not exist; see `latchkey environments list`"))?;
     let (key, change) =
         management_keys::create(&mut transaction, environment, name, scopes, now, &mut OsEntropy).await?;
     let pending = output.map(|file| secret_file::write(file, key.text.expose())).transpose()?;
@@ -101,8 +101,8 @@ async fn create(
         (Some(file), true) => {
             print_line!("{}", json!({"id": key.id, "output": file, "environment_id": environment, "scopes": scopes}))
         }
-        (None, false) => print_line!("Made the management key {}, shown this once: {}", key.id, key.text.expose()),
-        (Some(file), false) => print_line!("Made the management key {}, and wrote it to {}", key.id, file.display()),
+        (None, false) => print_line!("Created the management key {}, shown only once: {}", key.id, key.text.expose()),
+        (Some(file), false) => print_line!("Created the management key {} and wrote it to {}", key.id, file.display()),
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ async fn revoke(db: &Db, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> anyh
             print_line!("Revoked {id}.");
             Err(anyhow::Error::new(error).context(
                 "the key is revoked in the database, but the change feed has not confirmed it, so the edge may still accept it. \
-                 `latchkey serve` keeps trying. Run this again to check; `latchkey doctor` shows why",
+                 `latchkey serve` keeps trying. Run this command again to check; `latchkey doctor` shows why",
             ))
         }
         Err(error) => Err(error.into()),
@@ -175,7 +175,7 @@ async fn begin_revocation(context: &TaskContext, id: &ManagementKeyId) -> anyhow
     let now = context.clock.now();
     let revoked = Revoked::new(management_keys::REVOKED_BY_OPERATOR, now);
     let Some(change) = management_keys::revoke(&mut transaction, id, &revoked, now).await? else {
-        bail!("the management key {id} does not exist, or is revoked already");
+        bail!("the management key {id} does not exist or is already revoked");
     };
     Ok(Revocation { transaction, change, now })
 }
@@ -208,7 +208,7 @@ mod tests {
             revoke_it().await.unwrap();
             assert!(world.feed.entries().iter().any(|entry| entry.mark == Mark::Revoked));
             let error = revoke_it().await.unwrap_err();
-            assert!(error.contains("is revoked already"), "{error}");
+            assert!(error.contains("is already revoked"), "{error}");
         }
 
         async fn without_an_edge_there_is_nobody_to_be_told(db: Db) {

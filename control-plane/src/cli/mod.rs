@@ -31,20 +31,20 @@ use crate::config::Config;
 
 /// API keys for the customers of your product.
 ///
-/// `latchkey serve` runs the management API. Without any settings it keeps its data in `latchkey.db`, in the folder that it
-/// is started in, and creates that file on its first run. All other commands use the same settings: give them the same
-/// `--config`, `--database-url` and environment as `serve`. `latchkey doctor` says what is wrong, and what to do about it.
+/// `latchkey serve` runs the management API. By default it stores its data in `latchkey.db` in the current directory,
+/// and creates that file on the first run. All commands read the same settings: give them the same `--config`,
+/// `--database-url` and environment variables as `serve`. If something does not work, run `latchkey doctor`.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// Read settings from this TOML file. Default: the file named by LATCHKEY_CONFIG, if that is set.
+    /// Read settings from this TOML file. Default: the file that LATCHKEY_CONFIG names, if it is set.
     ///
-    /// Each setting can also be set in the environment, as LATCHKEY_LISTEN for `listen`, which wins over the file.
+    /// Environment variables override the file: LATCHKEY_LISTEN sets `listen`.
     // As text, because clap refuses an empty path, which counts as none here.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<OsString>,
 
-    /// The database: `sqlite:FILE` or `postgres://…`.
+    /// Use this database: `sqlite:FILE` or `postgres://…`. Overrides the setting `database_url`.
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
 
@@ -54,41 +54,41 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the management API and the publisher, until SIGTERM or Ctrl-C.
+    /// Run the management API and its background tasks, until SIGTERM or Ctrl-C.
     ///
-    /// The first run creates the SQLite database if there is none, an environment, and a management key for it. The key is
-    /// printed once, or written to the file that LATCHKEY_BOOTSTRAP_KEY_FILE names. A SQLite database is served by one
-    /// process at a time; a Postgres database can be shared by several.
+    /// The first run creates an environment and a management key, and the SQLite database if it does not exist. It
+    /// prints the key once, or writes it to the file that LATCHKEY_BOOTSTRAP_KEY_FILE names. Only one process at a time
+    /// can serve a SQLite database; several can share a Postgres database.
     Serve,
-    /// Apply the database migrations that this version needs. `serve` does so when it starts.
+    /// Apply the database migrations that this version needs. `serve` does the same at startup.
     ///
-    /// Creates the SQLite database if there is none.
+    /// Creates the SQLite database if it does not exist.
     Migrate,
-    /// Copy the SQLite database to a file, while `serve` runs.
+    /// Back up the SQLite database to a file. `serve` can keep running.
     ///
-    /// The copy is the database as it is at one moment, and has been checked. Do not use `cp` on a running database: it
-    /// leaves out what is in the -wal file. For Postgres, use `pg_dump` or point-in-time recovery.
+    /// The backup is the database at one point in time, verified. Do not copy a live database with `cp`: the copy lacks
+    /// the changes that are in the -wal file. For Postgres, use `pg_dump` or point-in-time recovery.
     Backup {
         /// The file to create. It must not exist.
         file: PathBuf,
     },
-    /// Check this installation, and say what to do about each problem.
+    /// Check this installation and say how to fix each problem.
     ///
-    /// Looks at the settings, the database, Workers KV, the Worker and the change feed, and changes nothing. Exits with 1
-    /// if there is an error; notes and warnings do not count.
+    /// Checks the settings, the database, Workers KV, the Worker and the change feed, and changes nothing. Exits with
+    /// code 1 if there is an error; notes and warnings do not count.
     Doctor {
-        /// Print one JSON document: an array of findings, each with `level` (`ok`, `note`, `warning`, `error`), `code`,
-        /// `message` and `advice` (null if there is nothing to do).
+        /// Print the findings as a JSON array. Each has `level` (`ok`, `note`, `warning` or `error`), `code`, `message`
+        /// and `advice` (null if there is nothing to do).
         #[arg(long)]
         json: bool,
     },
-    /// Create and list environments: staging, production, or one for each product.
+    /// Create and list environments, such as staging and production.
     #[command(subcommand)]
     Environments(environments::Command),
-    /// Create, list and revoke the keys of your own back end.
+    /// Create, list and revoke management keys, with which your back end calls the API.
     #[command(subcommand)]
     ManagementKeys(management_keys::Command),
-    /// Compare and rebuild what the edge stores.
+    /// Verify, rebuild and inspect the edge: Workers KV and the change feed.
     #[command(subcommand)]
     Edge(edge::Command),
     /// Print the OpenAPI document of the management API.
@@ -96,7 +96,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Runs the command.
     pub async fn run(self) -> anyhow::Result<()> {
         if let Command::Openapi = self.command {
             return openapi::run();

@@ -22,8 +22,8 @@ pub(super) struct Pending<'a> {
 pub(super) fn write<'a>(file: &'a Path, secret: &str) -> anyhow::Result<Pending<'a>> {
     let shown = file.display();
     anyhow::ensure!(
-        !file.try_exists().with_context(|| format!("cannot look for {shown}; its folder must be readable"))?,
-        "{shown} exists; it is not overwritten, so move it away or choose another name"
+        !file.try_exists().with_context(|| format!("cannot access {shown}; its directory must be readable"))?,
+        "{shown} exists and is not overwritten; move it or choose another name"
     );
     let partial = partial(file);
     // Whatever is in it was never valid, or its transaction would have been followed by `recover`.
@@ -37,7 +37,7 @@ pub(super) fn write<'a>(file: &'a Path, secret: &str) -> anyhow::Result<Pending<
         open.sync_all()?;
         sync_folder(file)
     };
-    create().with_context(|| format!("cannot write the key to {shown}; its folder must exist and be writable"))?;
+    create().with_context(|| format!("cannot write the key to {shown}; its directory must exist and be writable"))?;
     Ok(pending)
 }
 

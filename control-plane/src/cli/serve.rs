@@ -26,7 +26,7 @@ use crate::{
 
 /// Serves until SIGTERM or SIGINT, and then stops in this order:
 ///
-/// 1. SIGTERM only: `/ready` answers 503 for `drain_seconds`, or until SIGINT, and everything else goes on.
+/// 1. SIGTERM only: `/ready` returns 503 for `drain_seconds`, or until SIGINT, and everything else goes on.
 /// 2. No more connections are accepted, and requests in progress finish.
 /// 3. The background tasks finish what they are doing, and the database is closed. A fifth of the time that
 ///    `shutdown_seconds` leaves after the drain is kept for this; connections and tasks that are in its way are ended.
@@ -42,7 +42,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => None,
     };
     let Some(Prepared { state, db, tasks, listener, lock: _lock }) = prepared else {
-        tracing::info!("received SIGTERM or SIGINT before the database was ready");
+        tracing::info!("received SIGTERM or SIGINT before the database was ready; exiting");
         return Ok(());
     };
     print_line!("Latchkey is listening on http://{}", listener.local_addr()?);
@@ -66,7 +66,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let requests_deadline = deadline.deadline() - (shutdown - drain) / 5;
     let tasks_deadline = deadline.deadline() - (shutdown - drain) / 10;
     if received_sigterm {
-        tracing::info!(?drain, "received SIGTERM; /ready answers 503 until the listener closes");
+        tracing::info!(?drain, "received SIGTERM; /ready returns 503 until the listener closes");
         state.start_draining();
         tokio::select! {
             () = sleep(drain) => {}
@@ -79,7 +79,10 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         if let Ok(result) = timeout_at(requests_deadline, &mut server).await {
             result??;
         } else {
-            tracing::warn!(connections = handle.connection_count(), "closing connections with unfinished requests");
+            tracing::warn!(
+                connections = handle.connection_count(),
+                "requests did not finish in time; closing connections"
+            );
             handle.shutdown();
             server.await??;
         }
@@ -89,7 +92,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         if let Ok(result) = timeout_at(tasks_deadline, &mut tasks).await {
             result?;
         } else {
-            tracing::warn!("aborting background tasks, which did not finish in time; the next start resumes them");
+            tracing::warn!("background tasks did not finish in time; aborting them, and the next start resumes them");
             tasks.abort();
         }
         db.close().await;
@@ -97,8 +100,8 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     };
     tokio::select! {
         result = finish => result,
-        () = deadline => bail!("stopping took longer than shutdown_seconds ({}), so the process exits", shutdown.as_secs()),
-        _ = interrupt.recv() => bail!("SIGINT was received again, so the process exits without finishing"),
+        () = deadline => bail!("the shutdown took longer than shutdown_seconds ({})", shutdown.as_secs()),
+        _ = interrupt.recv() => bail!("received SIGINT again; exiting without finishing the shutdown"),
     }
 }
 
