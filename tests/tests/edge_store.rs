@@ -143,24 +143,24 @@ fn doctor_says_what_is_wrong_with_the_edge_and_what_to_do() {
     let _ = stack.latchkey.create_tenant();
     stack.database.execute("UPDATE outbox SET queued_at = queued_at - 600000");
     let said = complaints(&stack.latchkey);
-    assert!(said.contains("wait to be published") && said.contains("latchkey serve"), "{said}");
+    assert!(said.contains("waiting to be published") && said.contains("latchkey serve"), "{said}");
 }
 
 #[test]
 fn doctor_says_where_the_worker_passes_requests_on_to() {
     let Some(mut stack) = Stack::start(Database::sqlite()) else { return };
     let said = stack.latchkey.run(&["doctor"]).success();
-    assert!(said.contains("✓ the Worker passes requests on to a control plane of this version"), "{said}");
+    assert!(said.contains("✓ the Worker forwards requests to a control plane of this version"), "{said}");
 
     let address = stack.server.url.trim_start_matches("http://").to_owned();
     stack.server.stop();
     let said = complaints(&stack.latchkey);
-    assert!(said.contains("✗ the Worker does not reach the control plane at its CONTROL_PLANE_URL"), "{said}");
+    assert!(said.contains("✗ the Worker cannot reach the control plane at its CONTROL_PLANE_URL"), "{said}");
 
     let other = Database::sqlite();
     let _server_of_another_database = Latchkey::on(&other).set("listen", &address).serve();
     let said = complaints(&stack.latchkey);
-    assert!(said.contains("✗ the Worker passes requests on to a control plane with another database"), "{said}");
+    assert!(said.contains("✗ the Worker forwards requests to a control plane with a different database"), "{said}");
 }
 
 #[test]

@@ -18,17 +18,17 @@ use crate::{
     storage::{self, Db, Schema, environments, management_keys, outbox},
 };
 
-/// A name that no key has. Asking for it shows whether KV answers.
+/// A KV key that no record has. Reading it shows whether KV responds.
 const PROBE: &str = "latchkey:doctor";
 
-/// Looks at one part after the other, and says of each whether it is well and, if not, what to do.
+/// Checks one component after the other, and reports for each whether it works and, if not, what to do.
 pub(super) async fn run(config: anyhow::Result<Config>, json: bool) -> anyhow::Result<()> {
     let mut findings = Findings::new(json);
     let config = config.and_then(|config| logging::start(&config).map(|()| config));
     match config {
         Ok(config) => look(&config, &mut findings).await,
         Err(error) => {
-            findings.add(Finding::error("settings_invalid", format!("a setting is wrong: {error:#}"), "correct it"));
+            findings.add(Finding::error("settings_invalid", format!("a setting is invalid: {error:#}"), "correct it"));
         }
     }
     findings.finish()
@@ -41,8 +41,8 @@ async fn look(config: &Config, findings: &mut Findings) {
     if let Some(db) = &db
         && let Err(error) = contents(db, edge.is_some(), findings).await
     {
-        let advice = "look into the log of the database";
-        findings.add(Finding::error("database_failed", format!("the database failed: {error}"), advice));
+        let advice = "check the log of the database";
+        findings.add(Finding::error("database_failed", format!("a database query failed: {error}"), advice));
     }
     if let Some(edge) = &edge {
         kv(edge, findings).await;
@@ -55,7 +55,7 @@ async fn look(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// As the control plane names its database. What is wrong with a database is said elsewhere.
+/// The id of the database, as the control plane reports it. Problems of the database are reported elsewhere.
 async fn database_id(db: Option<&Db>) -> Option<String> {
     let mut reader = db?.read().await.ok()?;
     environments::database_id(reader.conn()).await.ok()?
@@ -68,12 +68,12 @@ fn edge(config: &Config, findings: &mut Findings) -> Option<EdgeConfig> {
             Some(edge)
         }
         Ok(None) => {
-            let message = "no edge is configured: the control plane alone validates keys";
+            let message = "no edge is configured; only the control plane validates keys";
             findings.add(Finding::note("edge_absent", message));
             None
         }
         Err(error) => {
-            let message = format!("the settings of the edge are wrong: {error:#}");
+            let message = format!("the settings of the edge are invalid: {error:#}");
             findings.add(Finding::error("edge_settings_invalid", message, "correct them"));
             None
         }
@@ -85,7 +85,7 @@ async fn database(config: &Config, findings: &mut Findings) -> Option<Db> {
     let db = match databases::open_existing(config).await {
         Ok(db) => db,
         Err(error) => {
-            let advice = "correct what the message names, LATCHKEY_DATABASE_URL or the database itself, and ask again";
+            let advice = "correct LATCHKEY_DATABASE_URL or the database, as the message says, and run this again";
             findings.add(Finding::error("database_unavailable", format!("{error:#} ({name})"), advice));
             return None;
         }
@@ -93,33 +93,34 @@ async fn database(config: &Config, findings: &mut Findings) -> Option<Db> {
     match db.schema().await {
         Ok(Schema::Current) => {
             findings
-                .add(Finding::ok("database_up_to_date", format!("the database answers and is up to date ({name})")));
+                .add(Finding::ok("database_up_to_date", format!("the database responds and is up to date ({name})")));
             findings.extend(db.try_to_write().await.err().map(|error| not_writable(&error)));
             Some(db)
         }
         Ok(Schema::TooNew { needs_version }) => {
-            let message = format!("a newer version of Latchkey has changed the database ({name})");
+            let message = format!("a newer version of Latchkey has migrated the database ({name})");
             let advice = format!("install version {needs_version} or newer");
             findings.add(Finding::error("database_too_new", message, advice));
             None
         }
         Ok(Schema::Absent | Schema::Outdated) => {
-            let advice = "run `latchkey migrate` with the rights to create tables, or start `latchkey serve` with them";
+            let advice = "run `latchkey migrate` or start `latchkey serve`, with a role that may create tables";
             let message = format!("the database is not up to date ({name})");
             findings.add(Finding::error("database_not_migrated", message, advice));
             None
         }
         Err(error) => {
-            let message = format!("the database does not answer: {error} ({name})");
-            findings.add(Finding::error("database_unavailable", message, "look into the log of the database"));
+            let message = format!("the database does not respond: {error} ({name})");
+            findings.add(Finding::error("database_unavailable", message, "check the log of the database"));
             None
         }
     }
 }
 
 fn not_writable(error: &sqlx::Error) -> Finding {
-    let advice = "see that the role may change the tables, that the server is no replica, and that the disk has room";
-    Finding::error("database_not_writable", format!("the database takes no changes: {error}"), advice)
+    let advice =
+        "check that the role may write to the tables, that the server is not a replica, and that the disk has space";
+    Finding::error("database_not_writable", format!("the database does not accept writes: {error}"), advice)
 }
 
 async fn contents(db: &Db, has_edge: bool, findings: &mut Findings) -> storage::Result<()> {
@@ -155,14 +156,14 @@ fn backlog(backlog: outbox::Backlog, now: Timestamp) -> Finding {
     };
     let seconds = (now.as_millis() - oldest.as_millis()) / 1000;
     let or_more = if backlog.depth < outbox::COUNTED_MAX { "" } else { " or more" };
-    let what = format!("changes that wait to be published: {}{or_more}, the oldest for {seconds} s", backlog.depth);
+    let what = format!("changes waiting to be published: {}{or_more}, the oldest for {seconds} s", backlog.depth);
     if seconds < STUCK_AFTER {
         Finding::ok("changes_published", what)
     } else {
         Finding::error(
             "publisher_stuck",
             what,
-            "see that `latchkey serve` runs with these settings; its log says why it cannot publish",
+            "check that `latchkey serve` runs with these settings; its log says why it cannot publish",
         )
     }
 }
@@ -175,23 +176,24 @@ async fn kv(edge: &EdgeConfig, findings: &mut Findings) {
         }
     };
     match kv.get(&[PROBE]).await {
-        Ok(_) => findings.add(Finding::ok("kv_answers", "KV answers and accepts the token")),
+        Ok(_) => findings.add(Finding::ok("kv_answers", "KV responds and accepts the token")),
         Err(error) => findings.add(Finding::error("kv_unavailable", error.to_string(), what_to_do(&error))),
     }
 }
 
 fn what_to_do(error: &KvError) -> &'static str {
     let KvError::Status { status, .. } = error else {
-        return "see that LATCHKEY_EDGE_KV_URL is right and can be reached from here";
+        return "check that LATCHKEY_EDGE_KV_URL is right and can be reached from here";
     };
     match *status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "give LATCHKEY_EDGE_KV_TOKEN an API token that may edit Workers KV of this account"
+            "set LATCHKEY_EDGE_KV_TOKEN to an API token that may edit Workers KV of this account"
         }
         StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => {
-            "see that LATCHKEY_EDGE_KV_NAMESPACE is the id of the namespace, and the account in LATCHKEY_EDGE_KV_URL its account"
+            "check that LATCHKEY_EDGE_KV_NAMESPACE is the id of the namespace, and that LATCHKEY_EDGE_KV_URL names its \
+             account"
         }
-        StatusCode::TOO_MANY_REQUESTS => "wait: Cloudflare allows an account 1,200 calls in five minutes",
-        _ => "try again; www.cloudflarestatus.com says whether Cloudflare has trouble",
+        StatusCode::TOO_MANY_REQUESTS => "wait: Cloudflare allows 1,200 API calls per account in five minutes",
+        _ => "try again; if it fails again, check www.cloudflarestatus.com",
     }
 }

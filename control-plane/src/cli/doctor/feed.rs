@@ -54,8 +54,8 @@ fn unfed(oldest: Option<Timestamp>, now: Timestamp) -> Option<Finding> {
     (seconds >= STUCK_AFTER).then(|| {
         Finding::error(
             "feed_publisher_stuck",
-            format!("for {seconds} s a change has been waiting that the change feed must be told of"),
-            "see that `latchkey serve` runs with these settings; its log says why it cannot tell the feed",
+            format!("a change has been waiting for {seconds} s to be appended to the change feed"),
+            "check that `latchkey serve` runs with these settings; its log says why it cannot append to the feed",
         )
     })
 }
@@ -70,16 +70,17 @@ fn sealed(oldest: Timestamp, now: Timestamp) -> Finding {
     let consequence = if age < RECORD_AGE_MILLIS {
         "at 168 h the edge refuses to decide on it"
     } else {
-        "the edge does not decide on it any more"
+        "the edge no longer decides on it"
     };
     Finding::error(
         "records_too_old",
         format!("{what}: {consequence}"),
-        "see that `latchkey serve` runs with these settings, which seals old records anew; `latchkey edge sync` does it at once",
+        "check that `latchkey serve`, which reseals records, runs with these settings; `latchkey edge sync` reseals \
+         them now",
     )
 }
 
-/// Asks the feed, which the Worker passes on.
+/// Checks the feed, through the Worker.
 pub(super) async fn ask(config: &Config, edge: &EdgeConfig, db: Option<&Db>, findings: &mut Findings) {
     let client = match FeedClient::new(edge) {
         Ok(client) => client,
@@ -117,17 +118,17 @@ async fn compare(db: &Db, feed: &FeedClient, edge: &EdgeConfig) -> anyhow::Resul
 fn unanswered(error: &FeedError) -> Finding {
     let what_to_do = match error {
         FeedError::Refused { status: StatusCode::NOT_FOUND, .. } => {
-            "the Worker that is deployed has no change feed: build and deploy that of this version"
+            "the deployed Worker has no change feed: deploy the Worker of this version"
         }
         FeedError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. } => {
-            "see that the Worker has the Durable Object of wrangler.toml; `wrangler tail` shows why it does not answer"
+            "check that the Worker has the Durable Object of wrangler.toml; `wrangler tail` shows why it fails"
         }
         FeedError::Refused { .. } | FeedError::Unreadable => {
-            "see that LATCHKEY_EDGE_URL is the Worker's address, and that the Worker is of this version"
+            "check that LATCHKEY_EDGE_URL is the Worker's address, and that the Worker is of this version"
         }
-        FeedError::Unreachable(_) => "see that LATCHKEY_EDGE_URL can be reached from here",
+        FeedError::Unreachable(_) => "check that LATCHKEY_EDGE_URL can be reached from here",
     };
-    Finding::error("feed_unavailable", format!("{error}: the edge learns of no change"), what_to_do)
+    Finding::error("feed_unavailable", format!("{error}; changes do not reach the edge"), what_to_do)
 }
 
 fn judge(seen: &Seen) -> Vec<Finding> {
@@ -143,14 +144,16 @@ fn state(seen: &Seen) -> Finding {
         State::Open => Finding::ok("feed_open", format!("the change feed is open; entries: {entries}")),
         State::Closed => Finding::error(
             "feed_closed",
-            "the change feed is closed, so the edge accepts no key: it is new or has lost something, and must first be \
-             told every change of the last week",
+            "the change feed is closed, so the edge accepts no key: it is new or has lost data, and must first be \
+             reseeded with the changes of the last week",
             if seen.serving {
-                "`latchkey serve` does so by itself, within seconds: ask again, and if it is still closed, see in its log why"
+                "`latchkey serve` reseeds it within seconds: run this again, and if it is still closed, check the log \
+                 of `serve`"
                     .to_owned()
             } else {
                 format!(
-                    "`latchkey serve` does so by itself, but none answers at {} on this machine: start it with these settings",
+                    "`latchkey serve` reseeds it, but no server responds at {} on this machine: start it with these \
+                     settings",
                     seen.listen
                 )
             },
@@ -158,7 +161,7 @@ fn state(seen: &Seen) -> Finding {
         State::Retired => Finding::error(
             "feed_retired",
             "the change feed is retired, so the edge accepts no key",
-            "deploy a Worker that uses another feed; a retired one stays so",
+            "deploy the Worker with another FEED_NAME; a retired feed cannot be opened again",
         ),
     }
 }
@@ -169,8 +172,9 @@ fn room(seen: &Seen) -> Option<Finding> {
         Finding::error(
             "feed_nearly_full",
             format!("the change feed is nearly full: {entries} of {ENTRIES_MAX} entries"),
-            "change fewer keys in a week one by one, and delete permissions and organizations instead, which takes one entry; \
-             a full feed takes no change, and what is changed then is answered 503 until older entries have left",
+            "make fewer changes to single keys in a week: deleting an organization or a permission takes one entry for \
+             all its keys. A full feed accepts no changes, so calls that change keys return 503 until older entries \
+             expire",
         )
     })
 }
@@ -181,22 +185,23 @@ fn position(seen: &Seen) -> Option<Finding> {
     if noted.is_some_and(|noted| noted.sequence > status.head) {
         return Some(Finding::error(
             "feed_lost_changes",
-            "the change feed has lost something: the database noted that it had come further",
-            "`latchkey serve` with these settings closes it and tells it all again: see that it runs",
+            "the change feed has lost data: the database has recorded a later change than the feed has",
+            "check that `latchkey serve` runs with these settings: it closes the feed and reseeds it",
         ));
     }
     (seen.newer > 0).then(|| {
         Finding::error(
             "database_behind_feed",
             format!(
-                "the change feed has {} changes that the database has not: the database was restored from a backup, or is \
-                 that of another installation",
+                "the change feed has {} changes that the database lacks: the database was restored from a backup, or \
+                 it belongs to another installation",
                 seen.newer
             ),
             if seen.serving {
-                "if it was restored under a running `latchkey serve`, restart that: it first takes over what is newer in the feed"
+                "if it was restored while `latchkey serve` was running, restart `serve`: it first applies the newer \
+                 changes"
             } else {
-                "start `latchkey serve`: it first takes over what is newer in the feed, so that no revoked key is revived"
+                "start `latchkey serve`: it first applies the newer changes, so that no revoked key works again"
             },
         )
     })
@@ -248,20 +253,20 @@ mod tests {
     #[test]
     fn whatever_stops_the_edge_is_said_with_what_helps() {
         let closed = wrong(&judge(&seen(State::Closed)));
-        assert!(closed[0].contains("none answers at 127.0.0.1:8787"), "{closed:?}");
+        assert!(closed[0].contains("no server responds at 127.0.0.1:8787"), "{closed:?}");
         let being_seeded = wrong(&judge(&Seen { serving: true, ..seen(State::Closed) }));
         assert!(being_seeded[0].contains("within seconds"), "{being_seeded:?}");
         let retired = wrong(&judge(&seen(State::Retired)));
-        assert!(retired[0].contains("another feed"), "{retired:?}");
+        assert!(retired[0].contains("another FEED_NAME"), "{retired:?}");
     }
 
     #[test]
     fn a_feed_or_a_database_that_has_fallen_back_is_told() {
         let position = |sequence| Some(Position { epoch: Epoch(7), sequence });
         let fallen_back = wrong(&judge(&Seen { noted: position(11), ..seen(State::Open) }));
-        assert!(fallen_back[0].contains("the change feed has lost something"), "{fallen_back:?}");
+        assert!(fallen_back[0].contains("the change feed has lost data"), "{fallen_back:?}");
         let restored = wrong(&judge(&Seen { noted: position(3), newer: 2, ..seen(State::Open) }));
-        assert!(restored[0].contains("2 changes that the database has not"), "{restored:?}");
+        assert!(restored[0].contains("2 changes that the database lacks"), "{restored:?}");
         let busy = wrong(&judge(&Seen { noted: position(3), ..seen(State::Open) }));
         assert_eq!(busy, [""; 0], "changes that were not noted yet are no harm");
     }
@@ -285,6 +290,6 @@ mod tests {
         assert_eq!(sealed(ago(LATE_AFTER_MILLIS - 1), NOW).advice, None);
         let late = sealed(ago(LATE_AFTER_MILLIS), NOW);
         assert!(late.message.contains("at 168 h") && late.advice.unwrap().contains("edge sync"), "{}", late.message);
-        assert!(sealed(ago(RECORD_AGE_MILLIS), NOW).message.contains("any more"));
+        assert!(sealed(ago(RECORD_AGE_MILLIS), NOW).message.contains("no longer"));
     }
 }

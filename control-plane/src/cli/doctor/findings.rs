@@ -1,4 +1,4 @@
-//! What the doctor says, for people or as JSON.
+//! The findings of `latchkey doctor`, as text or as JSON.
 
 use std::io::{self, Write};
 

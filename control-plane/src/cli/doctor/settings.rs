@@ -1,4 +1,4 @@
-//! What the settings alone show.
+//! Findings that follow from the settings alone.
 
 use secrecy::ExposeSecret;
 
@@ -25,23 +25,23 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
 fn trimmed(source: &str) -> Finding {
     Finding::warning(
         "secret_has_white_space",
-        format!("{source} has white space or a line break at an end, which is ignored here"),
-        "remove it, because other programs that are given the same value may not ignore it",
+        format!("{source} begins or ends with white space, which Latchkey ignores"),
+        "remove it, because other programs that use the same value may not ignore it",
     )
 }
 
 fn white_space(setting: &str) -> Finding {
     Finding::warning(
         "secret_has_white_space",
-        format!("{setting} has white space or a line break inside"),
-        "see that it was copied whole and without line breaks; the other side must have the same characters",
+        format!("{setting} contains white space or a control character"),
+        "check that it was copied completely and without line breaks; the other side must have exactly the same value",
     )
 }
 
 fn metrics(config: &Config) -> Finding {
     let listen = config.listen;
     if !config.metrics_token.expose_secret().is_empty() {
-        return Finding::ok("metrics_need_token", "GET /metrics needs the metrics token");
+        return Finding::ok("metrics_need_token", "GET /metrics requires the metrics token");
     }
     if listen.ip().is_loopback() {
         return Finding::ok("metrics_on_loopback", format!("GET /metrics is served on {listen} only"));
@@ -49,10 +49,10 @@ fn metrics(config: &Config) -> Finding {
     Finding::warning(
         "metrics_without_token",
         format!(
-            "GET /metrics has no token, so {listen} serves it to every program on this machine, and to everybody if a proxy \
-             on this machine passes requests on without a header that says so"
+            "GET /metrics requires no token: {listen} serves it to every program on this machine, and to everyone if a \
+             proxy on this machine forwards requests without a header such as X-Forwarded-For"
         ),
-        "set LATCHKEY_METRICS_TOKEN, and give it to Prometheus as a bearer token",
+        "set LATCHKEY_METRICS_TOKEN, and configure it in Prometheus as a bearer token",
     )
 }
 

@@ -1,4 +1,4 @@
-//! What the Worker answers: itself, and from the control plane behind it.
+//! Checks the Worker, and the control plane behind it.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const FREE_REQUESTS_A_DAY: i64 = 100_000;
 /// A control plane shows the feed that it is there once in so many milliseconds.
 const SIGN_OF_LIFE_MILLIS: i64 = 3_000;
 const MILLIS_A_DAY: i64 = 24 * 60 * 60 * 1000;
-const DEPLOY: &str = "set CONTROL_PLANE_URL of the Worker to the public address of this control plane, and deploy it";
+const DEPLOY: &str = "set the Worker's CONTROL_PLANE_URL to the public address of this control plane, and deploy it";
 
 /// Whether the Worker can be asked further.
 pub(super) async fn look(edge: &EdgeConfig, database_id: Option<&str>, findings: &mut Findings) -> bool {
@@ -59,23 +59,23 @@ impl<'a> Worker<'a> {
 
     /// Whether it is our Worker, and how long its leases are if it is.
     async fn status(&self) -> (Finding, Option<i64>) {
-        let url = "see that LATCHKEY_EDGE_URL is the Worker's address and that it is deployed";
+        let url = "check that LATCHKEY_EDGE_URL is the Worker's address and that the Worker is deployed";
         let answer = self.send(Method::GET, "/_edge/status", self.edge.secrets.ingress_token()).await;
         let (status, body) = match answer {
             Ok(response) => (response.status(), response.json::<Value>().await.unwrap_or_default()),
             Err(error) => {
-                let message = format!("the Worker does not answer: {}", error.without_url());
+                let message = format!("the Worker cannot be reached: {}", error.without_url());
                 return (Finding::error("worker_unreachable", message, url), None);
             }
         };
         let finding = match status {
             StatusCode::OK if body["kv_reads"].is_u64() => {
-                let finding = Finding::ok("worker_answers", "the Worker answers and has the same edge secret");
+                let finding = Finding::ok("worker_answers", "the Worker responds and has the same edge secret");
                 return (finding, Some(body["lease_ms"].as_i64().unwrap_or(shared::freshness::LEASE_MILLIS)));
             }
             StatusCode::UNAUTHORIZED => Finding::error(
                 "edge_secret_differs",
-                "the Worker has another edge secret",
+                "the Worker has a different edge secret",
                 "run `wrangler secret put LATCHKEY_EDGE_SECRET` with the value of LATCHKEY_EDGE_SECRET here, and deploy",
             ),
             StatusCode::SERVICE_UNAVAILABLE => Finding::error(
@@ -84,12 +84,12 @@ impl<'a> Worker<'a> {
                     "the Worker cannot validate keys: {}",
                     body["message"].as_str().unwrap_or("it is not configured")
                 ),
-                "take its bindings from wrangler.toml, give it the value of LATCHKEY_EDGE_SECRET here with `wrangler secret \
-                 put LATCHKEY_EDGE_SECRET`, and deploy",
+                "use the bindings of wrangler.toml, run `wrangler secret put LATCHKEY_EDGE_SECRET` with the value of \
+                 LATCHKEY_EDGE_SECRET here, and deploy",
             ),
             _ => Finding::error(
                 "not_the_worker",
-                format!("what answers at {} ({status}) is not the Worker", self.edge.url),
+                format!("the server at {} is not the Worker (status {status})", self.edge.url),
                 url,
             ),
         };
@@ -109,7 +109,7 @@ impl<'a> Worker<'a> {
         let response = self.send(Method::GET, "/health", "").await.ok()?;
         let id = response.headers().get(http::DATABASE_ID)?;
         (id != own).then(|| {
-            let message = "the Worker passes requests on to a control plane with another database than this one";
+            let message = "the Worker forwards requests to a control plane with a different database";
             Finding::error("control_plane_foreign", message, DEPLOY)
         })
     }
@@ -121,8 +121,8 @@ impl<'a> Worker<'a> {
         is_open.then(|| {
             Finding::error(
                 "metrics_public",
-                format!("everybody can read the metrics at {}/metrics", self.edge.url),
-                "set LATCHKEY_METRICS_TOKEN, and deploy the Worker of this version, which does not pass on /metrics",
+                format!("anyone can read the metrics at {}/metrics", self.edge.url),
+                "set LATCHKEY_METRICS_TOKEN, and deploy the Worker of this version, which does not forward /metrics",
             )
         })
     }
@@ -133,31 +133,31 @@ fn passed_on(status: StatusCode, body: &Value) -> Finding {
     match (status.as_u16(), body["code"].as_str().unwrap_or_default()) {
         (200, _) if *body == ours => Finding::ok(
             "control_plane_behind_worker",
-            "the Worker passes requests on to a control plane of this version",
+            "the Worker forwards requests to a control plane of this version",
         ),
         (200, _) if body["info"]["title"].is_string() && body["info"]["title"] == ours["info"]["title"] => {
             Finding::warning(
                 "control_plane_version_differs",
-                "the Worker passes requests on to a control plane of another version than this command",
-                format!("if that is not the one that you are upgrading: {DEPLOY}"),
+                "the Worker forwards requests to a control plane of a different version than this command",
+                format!("if you are not upgrading it now, {DEPLOY}"),
             )
         }
         (502, _) => Finding::error(
             "control_plane_unreachable",
-            "the Worker does not reach the control plane at its CONTROL_PLANE_URL",
-            format!("see that `latchkey serve` runs and is reachable from the Internet, or {DEPLOY}"),
+            "the Worker cannot reach the control plane at its CONTROL_PLANE_URL",
+            format!("check that `latchkey serve` runs and can be reached from the Internet, or {DEPLOY}"),
         ),
         (503, "control_plane_not_configured") => {
             Finding::error("control_plane_not_configured", "the Worker has no CONTROL_PLANE_URL", DEPLOY)
         }
         (503, code) => Finding::error(
             "control_plane_unavailable",
-            format!("a request through the Worker is answered 503 {code}"),
-            "see in the log of `latchkey serve` why",
+            format!("a request through the Worker returned 503 {code}"),
+            "check the log of `latchkey serve`",
         ),
         _ => Finding::error(
             "control_plane_foreign",
-            format!("the Worker passes requests on to something that is no control plane of Latchkey ({status})"),
+            format!("the Worker forwards requests to a server that is not a Latchkey control plane (status {status})"),
             DEPLOY,
         ),
     }
@@ -170,14 +170,14 @@ fn allowance(lease_ms: i64) -> Finding {
     let signs_of_life = MILLIS_A_DAY / SIGN_OF_LIFE_MILLIS;
     let percent = |requests: i64| requests * 100 / FREE_REQUESTS_A_DAY;
     let message = format!(
-        "polling of the change feed, with LEASE_MS = {lease_ms}: {}% of the {FREE_REQUESTS_A_DAY} requests to Durable Objects \
-         that Cloudflare's free plan includes a day for each isolate that is busy all day, and {}% for each `latchkey serve`",
+        "with LEASE_MS = {lease_ms}, each isolate that is always busy uses {}%, and each `latchkey serve` {}%, of the \
+         {FREE_REQUESTS_A_DAY} requests to Durable Objects a day that Cloudflare's Free plan allows",
         percent(polls),
         percent(signs_of_life)
     );
     let finding = Finding::note("polling_allowance", message);
-    let advice = "use the paid plan, or a longer LEASE_MS: on the free plan the edge answers 503 for the rest of a day on \
-                  which the allowance is used up";
+    let advice = "use the Paid plan or a longer LEASE_MS: on the Free plan, once the allowance is used up, the edge \
+                  returns 503 for the rest of the day";
     let is_too_much = polls + signs_of_life >= FREE_REQUESTS_A_DAY;
     Finding { advice: is_too_much.then(|| advice.to_owned()), ..finding }
 }
