@@ -1,4 +1,4 @@
-//! The settings, and what they may be. `config/sources.rs` reads them.
+//! The settings and their valid values. `config/sources.rs` reads them.
 
 mod sources;
 
@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use shared::seal::EdgeSecrets;
 
-/// What `latchkey` was told. `defaults.toml` says what each setting means.
+/// The settings of `latchkey`. `defaults.toml` says what each one means.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "documented once, in defaults.toml")]
@@ -161,17 +161,18 @@ impl Config {
         for (setting, token) in [("edge_kv_token", &self.edge_kv_token), ("metrics_token", &self.metrics_token)] {
             ensure!(
                 token.expose_secret().chars().all(|c| matches!(c, ' '..='~')),
-                "{setting} has a line break or another character that no HTTP header can hold; set it to the token alone"
+                "{setting} contains a line break or another character that an HTTP header cannot hold; set it to the \
+                 token only"
             );
         }
         ensure!(
             !self.database_url.expose_secret().contains(char::is_control),
-            "database_url has a line break or another control character; set it to the URL alone"
+            "database_url contains a line break or another control character; set it to the URL only"
         );
         for (setting, url) in [("edge_kv_url", &self.edge_kv_url), ("edge_url", &self.edge_url)] {
             ensure!(
                 !url.contains(|c: char| c.is_whitespace() || c.is_control()),
-                "{setting} has white space or a control character; set it to the URL alone"
+                "{setting} contains white space or a control character; set it to the URL only"
             );
         }
         Ok(())
@@ -186,7 +187,7 @@ impl Config {
         let is_postgres = self.database_url.expose_secret().starts_with("postgres");
         ensure!(
             is_postgres || self.database_pooler == Pooler::None,
-            "database_pooler is for Postgres; remove it, or set database_url to a `postgres://` URL"
+            "database_pooler applies only to Postgres; remove it, or set database_url to a `postgres://` URL"
         );
         Ok(())
     }
@@ -216,9 +217,9 @@ impl Config {
             missing.push(token.0);
         }
         if !missing.is_empty() {
-            bail!("{set} is set, so the rest of the edge must be set too; missing: {}", missing.join(", "));
+            bail!("{set} is set, so the other settings of the edge must be set too; missing: {}", missing.join(", "));
         }
-        let secrets = EdgeSecrets::parse(self.edge_secret.expose_secret()).context("edge_secret")?;
+        let secrets = EdgeSecrets::parse(self.edge_secret.expose_secret()).context("edge_secret is invalid")?;
         Ok(Some(EdgeConfig {
             url: self.edge_url.trim_end_matches('/').to_owned(),
             kv_url: self.edge_kv_url.trim_end_matches('/').to_owned(),
@@ -500,7 +501,7 @@ mod tests {
         assert_eq!(config.database_pooler, Pooler::Transaction);
         assert!(read("none", "sqlite:latchkey.db").is_ok());
         let error = read("transaction", "sqlite:latchkey.db").unwrap_err();
-        assert!(error.to_string().contains("database_pooler is for Postgres"), "{error}");
+        assert!(error.to_string().contains("database_pooler applies only to Postgres"), "{error}");
         assert!(read("session", "postgres://latchkey@db/latchkey").is_err());
     }
 

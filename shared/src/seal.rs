@@ -42,7 +42,7 @@ impl fmt::Debug for EdgeSecrets {
 
 /// Why a setting cannot be the edge secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the edge secret must be one secret of at least 32 characters, or two joined by a comma")]
+#[error("it must be one secret of at least 32 characters, or two joined by a comma")]
 pub struct BadEdgeSecret;
 
 /// Why a sealed record is refused.

@@ -1,4 +1,4 @@
-//! Where settings come from: `defaults.toml`, then a file, then the environment, then the command line.
+//! Reads settings from `defaults.toml`, then a file, then the environment, then the command line.
 //!
 //! Every value is checked where its source is known, so that an error names the variable or the file. No error holds a
 //! value, because any value may be a secret that was put in the wrong place.
@@ -127,7 +127,7 @@ impl Merger<'_> {
         let table: Table = toml::from_str(&text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            anyhow::anyhow!("the configuration file {shown} is not valid TOML, at line {line}")
+            anyhow::anyhow!("the configuration file {shown} is not valid TOML (line {line})")
         })?;
         for (setting, value) in table {
             self.add(&setting, format!("`{setting}` in {shown}"), value)?;
@@ -149,7 +149,7 @@ impl Merger<'_> {
 
     fn add(&mut self, setting: &str, source: String, value: Value) -> anyhow::Result<()> {
         let Some((setting, default)) = self.defaults.get_key_value(setting) else {
-            bail!("{source} is not a setting of Latchkey; its README and defaults.toml list all settings");
+            bail!("{source} is not a setting of Latchkey; the README and defaults.toml list all settings");
         };
         let value = match (default, value) {
             (Value::Integer(_), Value::Integer(number)) => Value::Integer(number),
@@ -164,7 +164,7 @@ impl Merger<'_> {
                 }
                 Value::String(trimmed(&text).to_owned())
             }
-            _ => bail!("{source} must be text in quotes"),
+            _ => bail!("{source} must be a string in quotes"),
         };
         self.values.insert(setting, (value, source));
         Ok(())

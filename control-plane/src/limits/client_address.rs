@@ -34,7 +34,7 @@ impl AddressSource {
     pub fn of(config: &Config) -> anyhow::Result<Self> {
         let name = &config.client_address_header;
         let header = (!name.is_empty()).then(|| name.parse()).transpose();
-        let header = header.context("client_address_header must be the name of a header")?;
+        let header = header.context("client_address_header must be a valid header name")?;
         let proxies = header.map(|header| Proxies { header, hops: config.client_address_hops });
         Ok(Self { edge: config.edge()?.map(|edge| edge.secrets), proxies })
     }
