@@ -66,7 +66,7 @@ impl Guard {
 }
 
 fn timed_out() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"))
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not respond in time"))
 }
 
 /// A connection, until it is dropped. Then a task rolls back what was not committed and returns the connection to its pool,
@@ -105,9 +105,7 @@ impl<D: Transactional> Lease<D> {
     pub async fn commit(mut self) -> Result<()> {
         // A statement that failed has ended the transaction on Postgres, where COMMIT then rolls back and reports success.
         if self.guard.has_failed.load(Ordering::Relaxed) {
-            return Err(sqlx::Error::Protocol(
-                "a statement of this transaction has failed, so it cannot be committed".into(),
-            ));
+            return Err(sqlx::Error::Protocol("cannot commit a transaction in which a statement failed".into()));
         }
         let (connection, guard) = self.parts();
         guard.watch(D::run(connection, "COMMIT".to_owned())).await.inspect_err(|_| {

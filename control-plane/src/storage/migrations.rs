@@ -70,8 +70,8 @@ impl Db {
         match self.schema().await? {
             Schema::Current => Ok(()),
             Schema::TooNew { needs_version } => bail!(
-                "a newer version of Latchkey has changed this database, so this one cannot use it any more; \
-                 install version {needs_version} or newer"
+                "a newer version of Latchkey has migrated this database, and this version cannot use it; install \
+                 version {needs_version} or newer"
             ),
             Schema::Absent | Schema::Outdated => self.apply_due().await,
         }
@@ -113,18 +113,15 @@ impl Db {
 
     async fn apply_due(&self) -> anyhow::Result<()> {
         let mut transaction = self.write_as(Priority::Normal).await?;
-        lock(&mut transaction).await.context("another process is changing the tables")?;
+        lock(&mut transaction).await.context("another process is migrating the database")?;
         let table = transaction.conn().either(TABLE, TABLE_OF_POSTGRES);
-        transaction
-            .run(table)
-            .await
-            .context("the tables cannot be created; the role needs the right to create them")?;
+        transaction.run(table).await.context("cannot create tables; use a role that may create them")?;
         let applied = applied(transaction.conn()).await?;
         for migration in self.migrations() {
             match applied.get(&migration.version) {
                 Some(checksum) => ensure!(
                     checksum.as_slice() == &*migration.checksum,
-                    "migration {} of this database is not the one of this version of Latchkey",
+                    "migration {} of this database differs from the one in this version of Latchkey",
                     migration.version
                 ),
                 None => apply(&mut transaction, migration)
@@ -149,7 +146,7 @@ async fn lock(transaction: &mut Writer) -> Result<()> {
 async fn apply(transaction: &mut Writer, migration: &Migration) -> Result<()> {
     const SQL: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
         VALUES ($1, $2, TRUE, $3, 0)";
-    tracing::info!(version = migration.version, description = &*migration.description, "applying a migration");
+    tracing::info!(version = migration.version, description = &*migration.description, "applying migration");
     transaction.run(migration.sql.as_str()).await?;
     on_db!(transaction.conn(), c => sqlx::query(SQL)
         .bind(migration.version)

@@ -27,10 +27,11 @@ impl OpenedFile {
         let found = identity(&self.path);
         let message = match found {
             _ if self.identity.is_none() || found == self.identity => return Ok(()),
-            None => "the file of the database was deleted; put it back, or stop `latchkey serve` and restore a backup",
+            None => "the database file was deleted; put it back, or stop `latchkey serve` and restore a backup",
             Some(_) => {
-                "the file of the database was replaced; put it back before any other command opens it. To use the one that is \
-                 there, keep a copy, stop `latchkey serve`, and delete the files -wal and -shm beside it"
+                "the database file was replaced; put the original back before another command opens the new one. To \
+                 use the new one, keep a copy of it, stop `latchkey serve`, and delete the -wal and -shm files next to \
+                 it"
             }
         };
         Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, message)))

@@ -74,7 +74,7 @@ pub fn begin(is_read_only: bool, has_pooler: bool) -> String {
 fn connect_options(url: &str, pooler: Pooler) -> anyhow::Result<PgConnectOptions> {
     refuse_unknown_parameters(url)?;
     // sqlx quotes what it cannot parse, and that may be the password.
-    let Ok(options) = PgConnectOptions::from_str(url) else { bail!("the URL cannot be parsed") };
+    let Ok(options) = PgConnectOptions::from_str(url) else { bail!("the URL is invalid") };
     let mut options = options.application_name("latchkey").disable_statement_logging();
     // sqlx looks up the name `[::1]` otherwise.
     if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
@@ -169,7 +169,7 @@ async fn first_connection(connect: &PgConnectOptions, options: &OpenOptions) -> 
         let error = match timeout(ACQUIRE_TIMEOUT, check(connect, options.pooler)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
-            Err(_) => anyhow::Error::new(sqlx::Error::PoolTimedOut).context("it did not answer in time"),
+            Err(_) => anyhow::Error::new(sqlx::Error::PoolTimedOut).context("the server did not respond in time"),
         };
         let may_pass = error.downcast_ref::<sqlx::Error>().is_some_and(is_not_up_yet);
         let error = explain(error, options.pooler);
@@ -177,7 +177,7 @@ async fn first_connection(connect: &PgConnectOptions, options: &OpenOptions) -> 
             return Err(error);
         }
         let waited = waiting.elapsed().as_secs();
-        tracing::warn!(error = format!("{error:#}"), waited, "waiting for Postgres");
+        tracing::warn!(error = format!("{error:#}"), waited, "Postgres does not accept connections yet; waiting");
         sleep(RETRY_INTERVAL).await;
     }
 }
@@ -201,7 +201,7 @@ async fn check(connect: &PgConnectOptions, pooler: Pooler) -> anyhow::Result<()>
         .and_then(|row| sqlx::Row::try_get(&row, 0))?;
     ensure!(
         encoding == "UTF8",
-        "the encoding of the database is {encoding}, and Latchkey needs UTF8; create one with \
+        "the database has the encoding {encoding}, but Latchkey requires UTF8; create it with \
          `CREATE DATABASE latchkey ENCODING 'UTF8' TEMPLATE template0`"
     );
     // A pooler can be told to accept these settings and drop them.
@@ -210,7 +210,7 @@ async fn check(connect: &PgConnectOptions, pooler: Pooler) -> anyhow::Result<()>
         sqlx::raw_sql(limit).fetch_one(&mut connection).await.and_then(|row| sqlx::Row::try_get(&row, 0))?;
     ensure!(
         pooler == Pooler::Transaction || limit == expected,
-        "a pooler in front of Postgres drops the limits of statements; set `database_pooler` to \"transaction\""
+        "a pooler in front of Postgres drops statement limits; set `database_pooler` to \"transaction\""
     );
     Ok(connection.close().await?)
 }
@@ -227,7 +227,7 @@ fn explain(error: anyhow::Error, pooler: Pooler) -> anyhow::Error {
     };
     let message = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
     if pooler == Pooler::None && is_refused_by_pooler(error) {
-        return anyhow!("a pooler is in front of Postgres; set `database_pooler` to \"transaction\" ({message})");
+        return anyhow!("there is a pooler in front of Postgres; set `database_pooler` to \"transaction\" ({message})");
     }
     anyhow!(message)
 }

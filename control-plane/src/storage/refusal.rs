@@ -41,7 +41,7 @@ impl Refusal {
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "Postgres accepts no connection");
+                tracing::warn!(%error, "Postgres refused a connection");
                 Some(Failure::of(&error).unwrap_or(Failure::Unavailable))
             }
         };

@@ -67,7 +67,7 @@ impl SqliteFile {
     /// If that cannot be known.
     pub fn exists(&self) -> anyhow::Result<bool> {
         let shown = self.path.display();
-        let exists = self.path.try_exists().with_context(|| format!("cannot look for {shown}; check database_url"))?;
+        let exists = self.path.try_exists().with_context(|| format!("cannot access {shown}; check database_url"))?;
         ensure!(exists || !self.path.is_symlink(), "{shown} is a symbolic link to a file that does not exist");
         Ok(exists)
     }
@@ -94,10 +94,10 @@ impl SqliteFile {
         let why = match looked.await {
             Ok((2, true)) => return Ok(()),
             Ok((2, false)) => bail!(
-                "{shown} was copied from a running database without its -wal file, so the newest changes are missing, and \
-                 revoked keys would work again. Restore a copy that `latchkey backup` made instead, or stop the other \
-                 `latchkey serve` and copy the file then. If there is nothing better, accept the loss with \
-                 `sqlite3 '{shown}' 'DELETE FROM wal_mark'`"
+                "{shown} was copied from a live database without its -wal file, so it lacks the newest changes, and \
+                 revoked keys would work again. Restore a backup that `latchkey backup` made, or stop the other \
+                 `latchkey serve` and copy the file again. As a last resort, accept the loss with `sqlite3 '{shown}' \
+                 'DELETE FROM wal_mark'`"
             ),
             Ok(_) if metadata.len() == 0 => "it is empty",
             Ok(_) => "it has none of Latchkey's tables",
@@ -105,14 +105,14 @@ impl SqliteFile {
                 "it is not a SQLite database"
             }
             Err(error) if Failure::of(&error) == Some(Failure::Full) => {
-                bail!("no space is left on the disk of the database {shown}; free some, and start again")
+                bail!("no space is left on the disk of the database {shown}; free some space and try again")
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read the database {shown}")),
         };
         bail!(
-            "{shown} exists but is not a Latchkey database: {why}. If it was copied from a running database, restore a copy \
-             that `latchkey backup` made instead, because `cp` leaves out what is in the -wal file. To start with a new \
-             database, delete {shown}, and {shown}-wal and {shown}-shm if there are such files"
+            "{shown} exists but is not a Latchkey database: {why}. If it was copied from a live database, it lacks the \
+             changes that are in the -wal file: restore a backup that `latchkey backup` made. To start with a new \
+             database, delete {shown}, and {shown}-wal and {shown}-shm if they exist"
         )
     }
 
@@ -132,8 +132,8 @@ impl SqliteFile {
         match open.try_lock() {
             Ok(()) => Ok(ServeLock { _file: open }),
             Err(TryLockError::WouldBlock) => bail!(
-                "another `latchkey serve` uses the database {shown}; a SQLite database is served by one process at a time. \
-                 Stop the other one, or use Postgres"
+                "another `latchkey serve` uses the database {shown}; only one process at a time can serve a SQLite \
+                 database. Stop the other one, or use Postgres"
             ),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock the file {}", file.display()))
@@ -148,12 +148,12 @@ impl SqliteFile {
     /// If it exists, or cannot be created.
     pub async fn create(&self, _lock: &ServeLock) -> anyhow::Result<()> {
         let shown = self.path.display();
-        ensure!(!self.exists()?, "{shown} exists already");
+        ensure!(!self.exists()?, "{shown} already exists");
         // SQLite would play it into the new file.
         let wal = with_suffix(&self.path, "-wal");
         ensure!(
             !fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0),
-            "{shown} does not exist, but {shown}-wal does, with changes that belong to it: the database was moved or deleted. Put it \
+            "{shown} does not exist, but {shown}-wal holds changes of it: the database was moved or deleted. Put it \
              back or, to start with a new database, delete {shown}-wal and {shown}-shm"
         );
         remove_if_exists(&wal)?;
@@ -165,12 +165,12 @@ impl SqliteFile {
         }
         // SQLite writes into a file that is empty, and gives the files beside it the same mode.
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let url = Url::from_file_path(&new).ok().context("its path cannot be written as a URL")?;
+        let url = Url::from_file_path(&new).ok().context("the path of the database cannot be written as a URL")?;
         let db = Db::open(&url.as_str().replacen("file:", "sqlite:", 1)).await?;
         db.migrate().await?;
         // With the last connection, SQLite moves the -wal into the main file.
         db.close().await;
-        ensure!(!files[1].exists(), "SQLite has left {} behind", files[1].display());
+        ensure!(!files[1].exists(), "SQLite did not remove {}", files[1].display());
         fs::rename(&new, &self.path)?;
         sync_folder(&self.path)?;
         Ok(())
@@ -191,7 +191,7 @@ impl SqliteFile {
                 bail!("{shown} exists; a backup never overwrites a file, so choose another name")
             }
             reserved => drop(
-                reserved.with_context(|| format!("cannot create {shown}; its folder must exist and be writable"))?,
+                reserved.with_context(|| format!("cannot create {shown}; its directory must exist and be writable"))?,
             ),
         }
         let partial = with_suffix(&to, ".partial");
@@ -211,7 +211,7 @@ impl SqliteFile {
         // SQLite writes into a file that is empty, so that its mode is ours.
         remove_if_exists(partial)?;
         let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial)?;
-        let name = partial.to_str().context("its path is not valid UTF-8")?;
+        let name = partial.to_str().context("the path of the backup is not valid UTF-8")?;
         let mut connection = self.connect().await?;
         sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await?;
         connection.close().await?;
@@ -221,7 +221,7 @@ impl SqliteFile {
         copies::unmark(&mut connection).await?;
         let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
         connection.close().await?;
-        ensure!(verdict == "ok", "SQLite's check of the copy says: {verdict}");
+        ensure!(verdict == "ok", "the backup failed SQLite's check: {verdict}");
         copy.sync_all()?;
         Ok(copy.metadata()?.len())
     }
@@ -247,7 +247,7 @@ fn real_path(path: &Path) -> io::Result<PathBuf> {
 fn make_folder(file: &Path) -> anyhow::Result<()> {
     let folder = file.parent().unwrap_or(file);
     fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create the folder {}; check database_url", folder.display()))
+        .with_context(|| format!("cannot create the directory {}; check database_url", folder.display()))
 }
 
 #[cfg(test)]
@@ -312,7 +312,7 @@ mod tests {
         let (db, folder) = testing::sqlite().await;
         let copy = folder.path().join("copy.db");
         fs::copy(folder.path().join("test.db"), &copy).unwrap();
-        assert!(refusal(&file_at(&copy)).await.contains("`cp` leaves out what is in the -wal file"));
+        assert!(refusal(&file_at(&copy)).await.contains("lacks the changes that are in the -wal file"));
         file_at(&folder.path().join("test.db")).check().await.unwrap();
         db.close().await;
     }
