@@ -1,4 +1,4 @@
-//! What is counted, in Prometheus' text format. No label has a value that a caller chooses.
+//! The metrics, in Prometheus' text format. No label has a value that a caller chooses.
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -74,11 +74,11 @@ impl UsageMetrics {
     }
 
     fn register(&self, registry: &mut Registry) {
-        let validations = "Validations that the edge answered, as far as it told of them";
+        let validations = "Validations that the edge has answered and reported";
         registry.register("edge_validations", validations, self.validations.clone());
-        let batches = "Batches in which the edge told how keys were used";
+        let batches = "Batches of usage counts from the edge";
         registry.register("usage_batches", batches, self.batches.clone());
-        registry.register("usage_lost", "Validations that are in no count of usage", self.lost.clone());
+        registry.register("usage_lost", "Validations that are missing from the usage counts", self.lost.clone());
     }
 }
 
@@ -151,15 +151,15 @@ impl FeedMetrics {
 
     fn register(&self, registry: &mut Registry) {
         let states = self.states.clone();
-        registry.register("feed_state", "Whether the change feed is in this state, as last heard of it", states);
-        let lag = "How long the oldest change has been waiting that the change feed has yet to be told of";
+        registry.register("feed_state", "Whether the change feed is in this state, as last observed", states);
+        let lag = "Age of the oldest change that the change feed does not have yet";
         registry.register_with_unit("feed_lag", lag, Unit::Seconds, self.lag.clone());
-        registry.register("feed_appended", "Changes that the change feed was told of", self.appended.clone());
+        registry.register("feed_appended", "Changes appended to the change feed", self.appended.clone());
         let failures = self.append_failures.clone();
-        registry.register("feed_append_failures", "Appends to the change feed that failed", failures);
-        let waiting = "Requests that wait for the change feed to have what they changed";
+        registry.register("feed_append_failures", "Failed appends to the change feed", failures);
+        let waiting = "Requests that wait until the change feed has their change";
         registry.register("feed_pending_acknowledgements", waiting, self.waiting.clone());
-        let drift = "Changes that the change feed had and a restored database had not";
+        let drift = "Changes applied to the database from the change feed";
         registry.register("feed_drift", drift, self.drift.clone());
     }
 }
@@ -189,43 +189,39 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("latchkey");
         let requests = Family::<RequestLabels, Counter>::default();
-        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register("http_requests", "HTTP requests handled", requests.clone());
         let request_duration = Family::new_with_constructor(new_histogram as fn() -> Histogram);
         registry.register_with_unit(
             "http_request_duration",
-            "How long answering took",
+            "Time to handle an HTTP request",
             Unit::Seconds,
             request_duration.clone(),
         );
         let validations = Family::<ValidationLabels, Counter>::default();
-        registry.register("validations", "Validations that the control plane answered", validations.clone());
+        registry.register("validations", "Validations that the control plane has answered", validations.clone());
         let outbox_depth = Gauge::default();
         registry.register(
             "outbox_depth",
-            "Records that the edge has yet to be told of, counted up to 100,000",
+            "Changed records in the outbox, waiting for Workers KV; counted up to 100,000",
             outbox_depth.clone(),
         );
         let outbox_age = Gauge::default();
         registry.register_with_unit(
             "outbox_age",
-            "How long the oldest of them has been waiting",
+            "Age of the oldest record in the outbox",
             Unit::Seconds,
             outbox_age.clone(),
         );
         let published = Counter::default();
-        registry.register("edge_published", "Records written to the edge's store", published.clone());
+        registry.register("edge_published", "Records written to Workers KV", published.clone());
         let publish_failures = Counter::default();
-        registry.register(
-            "edge_publish_failures",
-            "Bulk writes to the edge's store that failed",
-            publish_failures.clone(),
-        );
+        registry.register("edge_publish_failures", "Failed bulk writes to Workers KV", publish_failures.clone());
         let feed = FeedMetrics::default();
         feed.register(&mut registry);
         let oldest_seal_age = Gauge::default();
         registry.register_with_unit(
             "edge_oldest_seal_age",
-            "How old the oldest record of the edge's store is",
+            "Time since the oldest record in Workers KV was sealed",
             Unit::Seconds,
             oldest_seal_age.clone(),
         );
