@@ -37,7 +37,7 @@ pub enum FeedError {
     #[error("the change feed cannot be reached: {0}")]
     Unreachable(String),
     /// The Worker, or the feed behind it, refused.
-    #[error("the change feed answered {status}, {code}")]
+    #[error("the change feed returned {status}, code {code}")]
     Refused {
         /// The HTTP status.
         status: StatusCode,
@@ -45,7 +45,7 @@ pub enum FeedError {
         code: String,
     },
     /// Its answer is not what it should be.
-    #[error("the change feed gave an answer that cannot be read")]
+    #[error("the change feed returned a response that cannot be read")]
     Unreadable,
 }
 
@@ -63,7 +63,7 @@ impl FeedClient {
     /// # Errors
     /// If the edge's settings are wrong.
     pub fn with_timeout(edge: &EdgeConfig, timeout: Duration) -> anyhow::Result<Self> {
-        let worker = Url::parse(&edge.url).context("edge_url is not a URL")?;
+        let worker = Url::parse(&edge.url).context("edge_url is not a valid URL")?;
         ensure!(matches!(worker.scheme(), "http" | "https"), "edge_url must begin with `https://` or `http://`");
         let mut token = header::HeaderValue::try_from(format!("Bearer {}", edge.secrets.ingress_token()))?;
         token.set_sensitive(true);

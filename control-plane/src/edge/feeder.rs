@@ -51,7 +51,7 @@ pub enum NotFed {
     #[error(transparent)]
     Feed(#[from] FeedError),
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("database error: {0}")]
     Storage(#[from] sqlx::Error),
 }
 
@@ -170,7 +170,7 @@ impl Feeder {
                 match change_of_key(&entry, &self.secrets, now) {
                     Some(change) => pieces.push(Piece { subject: Subject::Key(kind, entry.id), change }),
                     None => {
-                        tracing::error!(key = entry.id, "this key's digest is damaged, so it cannot be published");
+                        tracing::error!(key = entry.id, "cannot publish a key whose stored hash is damaged");
                         damaged.push(Changed { id: entry.id, version: entry.record.version });
                     }
                 }

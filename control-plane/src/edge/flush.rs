@@ -173,7 +173,7 @@ impl Flusher {
                 cursor.clone_from(&last.id);
                 for entry in entries {
                     let Some(kv_key) = entry.kv_key else {
-                        tracing::error!(key = entry.id, "this key's digest is damaged, so it cannot be published");
+                        tracing::error!(key = entry.id, "cannot publish a key whose stored hash is damaged");
                         continue;
                     };
                     let sealed = self.secrets.seal(&kv_key, &entry.record);

@@ -50,7 +50,7 @@ pub enum KvError {
     #[error("KV cannot be reached: {0}")]
     Unreachable(String),
     /// It answered with an error.
-    #[error("KV answered {status}{}", .codes.iter().map(|code| format!(", error {code}")).collect::<String>())]
+    #[error("KV returned {status}{}", .codes.iter().map(|code| format!(", error {code}")).collect::<String>())]
     Status {
         /// The HTTP status.
         status: StatusCode,
@@ -60,10 +60,10 @@ pub enum KvError {
         retry_after: Option<Duration>,
     },
     /// The call took too long, or the connection broke.
-    #[error("the call to KV broke off: {0}")]
+    #[error("the request to KV was interrupted: {0}")]
     BrokenOff(String),
     /// Its answer is not what it should be.
-    #[error("KV gave an answer that cannot be read")]
+    #[error("KV returned a response that cannot be read")]
     Unreadable,
 }
 
@@ -210,7 +210,7 @@ impl Kv {
     /// # Errors
     /// If the edge's settings are wrong.
     pub fn with_timeout(edge: &EdgeConfig, clock: Clock, timeout: Duration) -> anyhow::Result<Self> {
-        let mut namespace = Url::parse(&edge.kv_url).context("edge_kv_url is not a URL")?;
+        let mut namespace = Url::parse(&edge.kv_url).context("edge_kv_url is not a valid URL")?;
         ensure!(matches!(namespace.scheme(), "http" | "https"), "edge_kv_url must begin with `https://` or `http://`");
         if let Ok(mut segments) = namespace.path_segments_mut() {
             segments.extend(["storage", "kv", "namespaces", &edge.kv_namespace]);
@@ -307,7 +307,7 @@ fn authorization(token: &SecretString) -> anyhow::Result<Option<header::HeaderVa
         return Ok(None);
     }
     let mut bearer = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-        .context("edge_kv_token has a character that no HTTP header can hold")?;
+        .context("edge_kv_token contains a character that an HTTP header cannot hold")?;
     bearer.set_sensitive(true);
     Ok(Some(bearer))
 }

@@ -1,8 +1,9 @@
-//! Which version of one key the edge has: what the change feed and the store answer now, for whoever wonders why a key is
-//! accepted or refused.
+//! Looks up which version of a key the change feed and Workers KV have now, to explain why a key is accepted or
+//! refused.
 //!
-//! Whoever may read keys can ask as often as they like, and both that are asked cost money and bear only so much. So each is asked
-//! within an allowance, for a second at the most, and left alone for a while after it failed. Beyond that it is unknown.
+//! Any caller that may read keys can request this as often as it likes, while both sources cost money and have limits.
+//! So each source has a rate limit, a time-out of a second, and a pause after a failure. Beyond these the version is
+//! unknown.
 
 use std::{
     sync::{
@@ -54,9 +55,9 @@ pub struct Lookup {
     of_kv: Allowance,
 }
 
-const TOO_OFTEN: &str = "asked too often; try again in a few seconds";
-const NO_ANSWER: &str = "it does not answer, or refuses";
-const UNREADABLE: &str = "its record cannot be opened: it was sealed with another secret, or tampered with";
+const TOO_OFTEN: &str = "too many lookups; try again in a few seconds";
+const NO_ANSWER: &str = "no response, or an error";
+const UNREADABLE: &str = "the record cannot be opened: it was sealed with another secret or tampered with";
 
 impl Lookup {
     /// # Errors

@@ -1,8 +1,8 @@
-//! Rebuilds the edge's store from the database.
+//! Rebuilds Workers KV from the database.
 //!
-//! Every key is put into the outbox again, in order of id, and the outbox is flushed as the publisher does. How far this
-//! has come is noted in the same transaction, so an interrupted rebuild goes on where it stopped, and what it had queued
-//! by then is published in any case.
+//! Every key is put into the outbox again, in order of id, and the outbox is flushed as the publisher does. The
+//! progress is recorded in the same transaction, so an interrupted rebuild resumes where it stopped, and what it had
+//! queued by then is published in any case.
 
 use std::time::Duration;
 
@@ -148,7 +148,7 @@ async fn feed_all(feeder: &mut Feeder) -> Result<(), NotFed> {
 
 fn warn_unless_fed(fed: Result<(), NotFed>) {
     if let Err(error) = fed {
-        tracing::warn!("what the change feed must be told of first has to wait: {error}");
+        tracing::warn!(%error, "failed to append changes to the change feed; their records wait for it");
     }
 }
 
@@ -182,14 +182,17 @@ async fn drain(flusher: &mut Flusher, mut report: impl FnMut(u64)) -> anyhow::Re
                 None
             }
             Flushed::Failed(error) => Some(anyhow!(error)),
-            Flushed::TooLate => Some(anyhow!("the database is too slow to read the keys in time")),
+            Flushed::TooLate => Some(anyhow!("reading the records from the database took too long")),
         };
         failures = if failure.is_some() { failures + 1 } else { 0 };
         match failure {
             Some(error) if failures == PATIENCE => {
-                return Err(error.context("gave up; run it again to go on from here"));
+                return Err(error.context("gave up; run this command again to resume"));
             }
-            Some(error) => tracing::warn!("next attempt in {} s: {error}", flusher.pause().as_secs()),
+            Some(error) => {
+                tracing::warn!(%error, retry_in = ?flusher.pause(), "failed to write records to Workers KV; will \
+                                                                     retry");
+            }
             None => {}
         }
         sleep(flusher.pause()).await;
@@ -212,7 +215,7 @@ pub async fn prune(db: &Db, kv: &Kv) -> anyhow::Result<u64> {
     for kind in Kind::EVERY {
         is_empty &= edge_sync::versions_after(db.read().await?.conn(), kind, "", 1).await?.is_empty();
     }
-    ensure!(!is_empty, "this database has no keys at all, so everything would be removed; is database_url right?");
+    ensure!(!is_empty, "the database has no keys, so every record would be removed; check database_url");
     let mut removed = 0;
     let mut listing = verify::Unknown::new(db, kv);
     while let Some(unknown) = listing.next_page().await? {
@@ -221,7 +224,7 @@ pub async fn prune(db: &Db, kv: &Kv) -> anyhow::Result<u64> {
             let unsuccessful = kv.delete(&names).await?;
             ensure!(
                 unsuccessful.is_empty(),
-                "KV could not remove {} records everywhere; run it again",
+                "KV failed to delete {} records; run this command again",
                 unsuccessful.len()
             );
             removed += u64::try_from(names.len())?;

@@ -40,6 +40,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A failure is logged when it is the first one, and then each so many.
 const LOG_EACH: u32 = 15;
+const STARTUP_FAILED: &str =
+    "failed to compare the database with the change feed; will retry, and nothing is published until then";
 
 /// Keeps database and feed in agreement.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Keeper {
                 Err(error) => {
                     self.context.metrics.feed.show(FeedState::Unreachable);
                     self.measure().await;
-                    self.pause("waiting for the change feed, without which nothing is published", &error).await;
+                    self.pause(STARTUP_FAILED, &error).await;
                 }
             }
         }
@@ -124,7 +126,7 @@ impl Keeper {
                     sleep(TURN_EACH).await;
                 }
                 Err(error) => {
-                    self.pause("the change feed and the database could not be brought into agreement", &error).await;
+                    self.pause("failed to reconcile the database with the change feed; will retry", &error).await;
                 }
             }
         }
@@ -150,7 +152,7 @@ impl Keeper {
             State::Closed => return self.reseed().await,
             State::Retired if is_news => {
                 tracing::error!(
-                    "the change feed is retired, so the edge accepts no key: deploy a Worker with another feed"
+                    "the change feed is retired, so the edge accepts no key; deploy the Worker with another FEED_NAME"
                 );
             }
             State::Retired | State::Open => {}
@@ -177,10 +179,10 @@ impl Keeper {
 
     async fn reseed(&mut self) -> anyhow::Result<()> {
         tracing::warn!(
-            "the change feed is closed, so the edge accepts no key: it will be told every change of the last week"
+            "the change feed is closed, so the edge accepts no key; reseeding it with the changes of the last week"
         );
-        let told = reseed(&self.context.db, &mut self.feeder, self.context.clock.now()).await?;
-        tracing::info!(told, "the change feed is open again");
+        let entries = reseed(&self.context.db, &mut self.feeder, self.context.clock.now()).await?;
+        tracing::info!(entries, "reseeded the change feed; it is open again");
         Ok(())
     }
 
@@ -208,19 +210,20 @@ impl Keeper {
         let Restored { revoked, taken_over, scopes, unknown, unreadable } = restored;
         tracing::warn!(
             revoked,
-            taken_over,
-            scopes,
+            changed = taken_over,
+            cache_tags = scopes,
             unreadable,
             unknown,
-            "the database was behind the change feed, so it was probably restored from a backup; what the feed knew better was \
-             taken over. Keys that are unknown were created after the backup: `latchkey edge sync --prune` removes them"
+            "the database was behind the change feed, probably because it was restored from a backup; applied the \
+             newer changes of the feed. Unknown keys were created after the backup: `latchkey edge sync --prune` \
+             removes them"
         );
         self.context.publisher.notify();
     }
 
-    async fn pause(&mut self, what: &str, error: &anyhow::Error) {
+    async fn pause(&mut self, message: &'static str, error: &anyhow::Error) {
         if self.failures.is_multiple_of(LOG_EACH) {
-            tracing::warn!("{what}, and will be tried again: {error:#}");
+            tracing::warn!(error = format!("{error:#}"), "{message}");
         }
         let pause = PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(10))).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);

@@ -121,22 +121,19 @@ impl Publisher {
             Flushed::Nothing => {}
             Flushed::Written { written, unsuccessful } => {
                 metrics.published.inc_by(u64::try_from(*written).unwrap_or(u64::MAX));
-                tracing::debug!(written, "told the edge");
+                tracing::debug!(written, "wrote records to Workers KV");
                 if *unsuccessful > 0 {
                     metrics.publish_failures.inc();
-                    tracing::warn!(
-                        unsuccessful,
-                        "KV could not write some records everywhere; they will be written again"
-                    );
+                    tracing::warn!(unsuccessful, "Workers KV failed to write some records; will retry");
                 }
             }
             Flushed::Failed(error) => {
                 metrics.publish_failures.inc();
-                tracing::warn!("the edge was not told, next attempt in {} s: {error}", pause.as_secs());
+                tracing::warn!(%error, retry_in = ?pause, "failed to write records to Workers KV; will retry");
             }
             Flushed::TooLate => {
                 metrics.publish_failures.inc();
-                tracing::warn!("reading the changes took too long to write them safely; they will be read again");
+                tracing::warn!("reading changed records took too long to write them safely; will retry");
             }
         }
     }

@@ -128,7 +128,7 @@ impl Pump {
         self.quiet_looks = 0;
         let has_news = fed.held.len() > fed.ahead.len();
         if !fed.held.is_empty() {
-            tracing::debug!(changes = fed.held.len(), "told the change feed");
+            tracing::debug!(changes = fed.held.len(), "appended changes to the change feed");
             self.context.metrics.feed.appended.inc_by(fed.held.len() as u64);
             // The store may now be told as well.
             self.context.publisher.notify();
@@ -150,7 +150,7 @@ impl Pump {
 
     fn succeed(&mut self) {
         if self.failures >= LOG_EACH {
-            tracing::info!("the change feed can be told again");
+            tracing::info!("appending to the change feed works again");
         }
         self.failures = 0;
         self.limit = (self.limit * 2).min(APPEND_MAX);
@@ -159,7 +159,7 @@ impl Pump {
     fn fail(&mut self, error: &NotFed) -> Duration {
         self.context.metrics.feed.append_failures.inc();
         if self.failures.is_multiple_of(LOG_EACH) {
-            tracing::warn!("the change feed was not told, and will be tried again: {error}");
+            tracing::warn!(%error, "failed to append to the change feed; will retry");
         }
         if let Some(link) = &self.context.edge {
             link.see(Seen::Failed(error.to_string()));

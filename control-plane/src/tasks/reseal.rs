@@ -67,7 +67,7 @@ async fn turn(context: &TaskContext) -> storage::Result<Duration> {
     let age = oldest.map_or(0, |oldest| (now.as_millis() - oldest.as_millis()).max(0) / 1000);
     context.metrics.oldest_seal_age.set(age);
     if queued.in_time + queued.late > 0 {
-        tracing::debug!(in_time = queued.in_time, late = queued.late, "records are sealed anew");
+        tracing::debug!(in_time = queued.in_time, late = queued.late, "queued records to be resealed");
         context.publisher.notify();
     }
     Ok(if queued.late > 0 { HURRIED_TURN_EACH } else { TURN_EACH })

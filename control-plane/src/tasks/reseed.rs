@@ -142,7 +142,7 @@ pub async fn reseed(db: &Db, feeder: &mut Feeder, now: Timestamp) -> anyhow::Res
             Seeded::InVain => {}
         }
     }
-    bail!("the change feed begins one epoch after the other");
+    bail!("the change feed keeps beginning new epochs");
 }
 
 enum Seeded {
@@ -165,7 +165,7 @@ async fn seed(db: &Db, feeder: &mut Feeder, now: Timestamp, epoch: Epoch) -> Res
         if status.state == State::Open {
             return Ok(Seeded::ByAnother);
         }
-        tracing::info!(told, "telling the change feed every change of the last week");
+        tracing::info!(entries = told, "reseeding the change feed");
     }
     Ok(Seeded::Whole(told))
 }

@@ -115,7 +115,7 @@ impl Restorer<'_> {
     /// Takes over what the store has. It may be stale, so the feed comes after it; but it forgets nothing.
     async fn take_over_from_store(&self, kv: &Kv, restored: &mut Restored) -> anyhow::Result<()> {
         tracing::warn!(
-            "the database is further behind than the change feed remembers, so each key is compared with the edge's store first"
+            "the database is older than the oldest change in the change feed; comparing every key with Workers KV first"
         );
         for kind in Kind::EVERY {
             let mut cursor = String::new();
@@ -202,7 +202,7 @@ impl Restorer<'_> {
                 Err(epoch) => position = Position { epoch, sequence: 0 },
             }
         }
-        bail!("the change feed begins one epoch after the other");
+        bail!("the change feed keeps beginning new epochs");
     }
 
     /// Takes over key by key, and returns up to where; or the epoch that the feed has begun meanwhile. Scopes are only collected: they
@@ -224,7 +224,7 @@ impl Restorer<'_> {
             };
             // Whatever answers there, this comes to an end.
             if last <= after {
-                bail!("the change feed answered with what it was not asked for");
+                bail!("the change feed returned entries that were not requested");
             }
             after = last;
             self.take_over_page(changes.entries, scopes, restored).await?;
@@ -295,7 +295,7 @@ impl Restorer<'_> {
             return Ok(change);
         }
         let Some(record) = record else {
-            tracing::error!(key = known.id, "failed to open the newer state of a key in the change feed");
+            tracing::error!(key = known.id, "cannot open the newer record of a key in the change feed");
             restored.unreadable += 1;
             return Ok(None);
         };

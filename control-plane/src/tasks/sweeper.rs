@@ -38,7 +38,7 @@ async fn fold_names(context: TaskContext) {
             Ok(0) => sleep(FOLD_INTERVAL).await,
             Ok(_) => sleep(PAUSE).await,
             Err(error) => {
-                tracing::warn!(%error, "failed to fold names of organizations for search; will retry");
+                tracing::warn!(%error, "failed to prepare organization names for search; will retry");
                 sleep(FOLD_INTERVAL).await;
             }
         }
@@ -55,7 +55,7 @@ async fn fold_names_once(context: &TaskContext, limit: i64) -> storage::Result<u
 async fn sweep(context: TaskContext) {
     loop {
         if let Err(error) = turn(&context).await {
-            tracing::warn!(%error, "failed to delete what is old; will retry");
+            tracing::warn!(%error, "failed to delete expired rows; will retry");
         }
         sleep(TURN_EACH).await;
     }

@@ -63,7 +63,7 @@ impl Writer {
             Ok(()) => self.failures = 0,
             Err(error) => {
                 if self.failures.is_multiple_of(LOG_EACH) {
-                    tracing::warn!(%error, "failed to write usage; will retry");
+                    tracing::warn!(%error, "failed to write usage counts; will retry");
                 }
                 self.failures = self.failures.saturating_add(1);
             }

@@ -33,7 +33,7 @@ impl ChangedScopes {
         let (kind, id) = entry.name.split_once(':').unwrap_or_default();
         if self.note(kind, id, entry.version, effect).is_none() {
             tracing::warn!(
-                scope = entry.name,
+                cache_tag = entry.name,
                 "ignored an entry of the change feed that this version does not understand"
             );
         }
