@@ -92,13 +92,13 @@ pub type Found<B> = (Position, Option<Entry<B>>);
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// It has to be re-seeded first.
-    #[error("the feed is closed until the control plane has re-seeded it")]
+    #[error("the feed is closed until the control plane reseeds it")]
     Closed,
     /// Another feed took its place.
-    #[error("the feed is retired: another one took its place")]
+    #[error("the feed is retired, because another one has replaced it")]
     Retired,
     /// It was reset since the caller looked.
-    #[error("the feed has begun another epoch meanwhile")]
+    #[error("the feed has begun another epoch since")]
     AnotherEpoch,
     /// It holds as much as isolates can bear.
     #[error("the feed is full")]

@@ -8,7 +8,7 @@ use crate::{Timestamp, entropy::Entropy};
 
 /// The text is no identifier of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of the form {prefix}_01H…")]
+#[error("must be an id of the form {prefix}_01H…")]
 pub struct BadId {
     prefix: &'static str,
 }

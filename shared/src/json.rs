@@ -1,4 +1,4 @@
-//! Reading JSON bodies: the same words for the same mistake, everywhere.
+//! Parses JSON bodies. The edge and the control plane report the same mistake in the same words.
 
 use serde::Deserialize;
 use serde_path_to_error::Segment;
@@ -29,7 +29,7 @@ pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
 fn explain<'a, T: Deserialize<'a>>(body: &'a str) -> ApiError {
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
-        return not_json("something follows the JSON value");
+        return not_json("there is more after the JSON value");
     };
     let path = path_of(error.path());
     let error = error.into_inner();
@@ -80,7 +80,7 @@ fn without_values(message: &str) -> String {
 /// The error of a body that is no text.
 #[must_use]
 pub fn not_utf8() -> ApiError {
-    not_json("it is not UTF-8")
+    not_json("it is not valid UTF-8")
 }
 
 fn not_json(why: &str) -> ApiError {

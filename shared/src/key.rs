@@ -66,7 +66,8 @@ pub struct Prefix(String);
 pub enum BadPrefix {
     /// It has the wrong characters or length.
     #[error(
-        "a key prefix has 2 to 24 lowercase letters, digits and underscores, starts with a letter and ends with a letter or digit"
+        "a key prefix must have 2 to 24 lowercase letters, digits and underscores, begin with a letter and end with a \
+         letter or digit"
     )]
     Shape,
     /// It is that of management keys.

@@ -69,10 +69,10 @@ impl Expression {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadExpression {
     /// More than [`EXPRESSION_MAX_LENGTH`] bytes.
-    #[error("is longer than 1,024 characters")]
+    #[error("must have at most 1,024 characters")]
     TooLong,
     /// More than [`EXPRESSION_MAX_DEPTH`] parentheses within each other.
-    #[error("nests parentheses deeper than 16")]
+    #[error("must not nest parentheses more than 16 deep")]
     TooDeep,
     /// It ends where a permission should stand.
     #[error("ends where a permission or `(` is expected")]

@@ -38,9 +38,9 @@ macro_rules! reasons {
 
 reasons! {
     /// Not of the shape of a key of this environment.
-    Malformed = "malformed", 401, "This is not an API key: check that it was copied whole and without typing errors.";
+    Malformed = "malformed", 401, "This is not an API key. Check that it was copied completely and without typos.";
     /// No such key here.
-    NotFound = "not_found", 401, "There is no such API key.";
+    NotFound = "not_found", 401, "This API key does not exist.";
     /// Revoked for ever.
     Revoked = "revoked", 401, "This API key was revoked.";
     /// Switched off for the time being, or its user is no active member of the organization.
@@ -50,9 +50,9 @@ reasons! {
     /// Its time is over.
     Expired = "expired", 401, "This API key has expired.";
     /// Used from an address that it is not meant for.
-    IpNotAllowed = "ip_not_allowed", 403, "This API key may not be used from this address.";
+    IpNotAllowed = "ip_not_allowed", 403, "This API key cannot be used from this IP address.";
     /// It may not do what was asked.
-    InsufficientPermissions = "insufficient_permissions", 403, "This API key lacks a permission that is required.";
+    InsufficientPermissions = "insufficient_permissions", 403, "This API key lacks a required permission.";
 }
 
 impl Serialize for Reason {

@@ -67,7 +67,7 @@ impl fmt::Display for Scope {
 
 /// No such scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no scope `{0}`")]
+#[error("unknown scope `{0}`")]
 pub struct UnknownScope(String);
 
 impl FromStr for Scope {

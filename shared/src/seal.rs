@@ -49,10 +49,10 @@ pub struct BadEdgeSecret;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsealed {
     /// Not of this codec.
-    #[error("it is not a sealed record of a version that is known here")]
+    #[error("it is not a sealed record of a known version")]
     UnknownCodec,
     /// Sealed with a secret that is not among ours.
-    #[error("it was sealed with a secret that is not configured here")]
+    #[error("it was sealed with a secret that is not configured")]
     UnknownSecret,
     /// Not what was sealed, or not where it was sealed for.
     #[error("its MAC does not verify")]

@@ -88,7 +88,7 @@ impl Serialize for Outcome {
 impl<'de> Deserialize<'de> for Outcome {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = String::deserialize(deserializer)?;
-        Self::from_code(&code).ok_or_else(|| de::Error::custom("must be an outcome that is known here"))
+        Self::from_code(&code).ok_or_else(|| de::Error::custom("must be a known outcome"))
     }
 }
 

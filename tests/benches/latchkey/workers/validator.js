@@ -15,8 +15,8 @@ const BODY_LIMIT = 16 * 1024;
 const ATTEMPTS = 3;
 const USAGE_INTERVAL = 5_000;
 const REFUSALS = {
-  malformed: "This is not an API key: check that it was copied whole and without typing errors.",
-  not_found: "There is no such API key.",
+  malformed: "This is not an API key. Check that it was copied completely and without typos.",
+  not_found: "This API key does not exist.",
   revoked: "This API key was revoked.",
   disabled: "This API key is disabled.",
   not_yet_valid: "This API key is not valid yet.",
