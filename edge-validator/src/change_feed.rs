@@ -50,7 +50,7 @@ impl DurableObject for ChangeFeed {
     fn new(state: State, _env: Env) -> Self {
         // Without its tables every request fails, and says so.
         if let Err(cause) = Rows::create(&state) {
-            console_error!("The tables of the change feed could not be made: {cause}");
+            console_error!("Failed to create the tables of the change feed: {cause}");
         }
         Self { state, trimmed_at: Cell::new(None), weight: Cell::new(None) }
     }
@@ -134,7 +134,7 @@ fn change(change: WireChange) -> Change<Body> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|_| ApiError::new(400, "bad_request", "The body cannot be read.").into())
+    serde_json::from_slice(body).map_err(|_| ApiError::new(400, "bad_request", "The request body is invalid.").into())
 }
 
 fn json(answer: &impl Serialize) -> Result<Response, Failure> {
@@ -142,12 +142,12 @@ fn json(answer: &impl Serialize) -> Result<Response, Failure> {
 }
 
 fn at_most(count: usize, limit: usize) -> Result<(), ApiError> {
-    let message = || format!("There may be {limit} of them in one request, not {count}.");
+    let message = || format!("A request can have at most {limit} items, not {count}.");
     if count <= limit { Ok(()) } else { Err(ApiError::new(413, "payload_too_large", message())) }
 }
 
 fn bad_query() -> ApiError {
-    ApiError::new(400, "bad_request", "The query cannot be read.")
+    ApiError::new(400, "bad_request", "The query string is invalid.")
 }
 
 /// `?epoch=…&after=…`, or nothing.

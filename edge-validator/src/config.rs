@@ -1,4 +1,4 @@
-//! What the operator configured, read once in the life of an isolate: its bindings never change.
+//! The configuration, read once by each isolate, because its bindings never change.
 
 use std::{cell::OnceCell, rc::Rc};
 
@@ -64,7 +64,7 @@ impl Config {
         // The runtime has the last word on what a URL is; a parser of our own is only more to download.
         let control_plane = control_plane.filter(|url| Request::new(url, Method::Get).is_ok());
         if control_plane.is_none() {
-            console_error!("Nothing can be forwarded: {CONTROL_PLANE} is not an http(s) URL.");
+            console_error!("Cannot forward requests: {CONTROL_PLANE} is not an http(s) URL.");
         }
         Self { edge: edge.ok(), control_plane }
     }
@@ -74,8 +74,8 @@ impl Config {
         self.edge.as_ref().ok_or_else(|| {
             let message = format!(
                 "This Worker is not configured to validate keys. Bind the KV namespace `{STORE}` and the \
-                 Durable Object `{FEED}`, and set the secret `{SECRET}` to that of the control plane; the Worker's log \
-                 names which of them is missing."
+                 Durable Object `{FEED}`, and set the secret `{SECRET}` to that of the control plane. The Worker's log \
+                 says what is missing."
             );
             ApiError::new(503, "edge_not_configured", message).into()
         })
@@ -85,7 +85,7 @@ impl Config {
     pub fn control_plane(&self) -> Result<&str, Failure> {
         self.control_plane.as_deref().ok_or_else(|| {
             let message =
-                format!("This Worker forwards this request, but does not know where to. Set `{CONTROL_PLANE}`.");
+                format!("Cannot forward this request. Set `{CONTROL_PLANE}` to the address of `latchkey serve`.");
             ApiError::new(503, "control_plane_not_configured", message).into()
         })
     }
@@ -94,7 +94,8 @@ impl Config {
 impl Edge {
     fn read(env: &Env) -> Result<Self, String> {
         let secret = env.secret(SECRET).map_err(|_| format!("the secret {SECRET} is not set"))?;
-        let secrets = EdgeSecrets::parse(&secret.to_string()).map_err(|bad| format!("{SECRET} is refused: {bad}"))?;
+        let secrets =
+            EdgeSecrets::parse(&secret.to_string()).map_err(|bad| format!("the secret {SECRET} is invalid: {bad}"))?;
         let store = Reflect::get(env, &STORE.into()).ok().filter(|store| !store.is_undefined());
         let store = store.ok_or_else(|| format!("the KV namespace {STORE} is not bound"))?;
         let feed = env.durable_object(FEED).map_err(|_| format!("the Durable Object {FEED} is not bound"))?;

@@ -1,4 +1,4 @@
-//! What a request can fail with, and the answer to that.
+//! Why a request fails, and the response to that.
 
 use std::cell::Cell;
 
@@ -51,7 +51,7 @@ impl From<ApiError> for Failure {
 /// A failure of ours. The log has the cause, the caller a constant.
 impl From<worker::Error> for Failure {
     fn from(cause: worker::Error) -> Self {
-        console_error!("internal error: {cause}");
+        console_error!("Internal error: {cause}");
         ApiError::new(500, "internal_error", "Something went wrong in the Worker. Its log has the cause.").into()
     }
 }

@@ -28,7 +28,7 @@ pub async fn poll(edge: &Edge, position: Option<Position>, patience: Duration) -
     let body = get(edge, &format!("{BASE}{PAGE}{query}"), patience).await?;
     let page = Page::decode(&body);
     if page.is_none() {
-        console_error!("The change feed gave a page that this version of the Worker cannot read.");
+        console_error!("The change feed returned a page that this version of the Worker cannot read.");
     }
     page
 }
@@ -50,10 +50,10 @@ async fn get(edge: &Edge, url: &str, patience: Duration) -> Option<Vec<u8>> {
         Some(Ok((200, body))) => return Some(body),
         Some(Ok((status, body))) => {
             let error: Option<ErrorBody> = serde_json::from_slice(&body).ok();
-            console_error!("The change feed refused ({status}): {}", error.map_or_else(String::new, |e| e.message));
+            console_error!("The change feed returned {status}: {}", error.map_or_else(String::new, |e| e.message));
         }
         Some(Err(cause)) => console_error!("The change feed failed: {cause}"),
-        None => console_error!("The change feed did not answer within {} ms.", patience.as_millis()),
+        None => console_error!("The change feed did not respond within {} ms.", patience.as_millis()),
     }
     None
 }
@@ -77,5 +77,5 @@ fn stub(edge: &Edge) -> Result<Stub, worker::Error> {
 }
 
 fn unavailable() -> Failure {
-    Failure::passing(ApiError::new(503, "feed_unavailable", "The change feed did not answer. Try again in a second."))
+    Failure::passing(ApiError::new(503, "feed_unavailable", "The change feed did not respond. Try again in a second."))
 }

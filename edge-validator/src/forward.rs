@@ -1,4 +1,4 @@
-//! Everything that the edge does not answer itself goes to the control plane, because clients have one base URL.
+//! Forwards to the control plane whatever the edge does not answer itself, so that clients need only one base URL.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub async fn answer(request: &Request, config: &Config) -> Result<Response, Fail
         }
         Some(Ok(response)) => Err(unreachable(&format!("status {}", response.status_code()))),
         Some(Err(cause)) => Err(unreachable(&cause.to_string())),
-        None => Err(unreachable(&format!("nothing came within {} s", PATIENCE.as_secs()))),
+        None => Err(unreachable(&format!("no response within {} s", PATIENCE.as_secs()))),
     }
 }
 
@@ -94,8 +94,8 @@ const fn is_no_answer(status: u16) -> bool {
 }
 
 fn unreachable(cause: &str) -> Failure {
-    console_error!("The control plane did not answer: {cause}");
-    let message = "The control plane did not answer. Check that `latchkey serve` is running and that the Worker can \
+    console_error!("The control plane did not respond: {cause}");
+    let message = "The control plane did not respond. Check that `latchkey serve` is running and that the Worker can \
                    reach it at its `CONTROL_PLANE_URL`.";
     ApiError::new(502, "control_plane_unreachable", message).into()
 }

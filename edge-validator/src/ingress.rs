@@ -44,5 +44,5 @@ fn admit(request: &Request, edge: &Edge) -> Result<(), Failure> {
     if edge.secrets.admits(token) {
         return Ok(());
     }
-    Err(ApiError::new(401, "unauthorized", "This route is for the control plane.").into())
+    Err(ApiError::new(401, "unauthorized", "Only the control plane can use this route.").into())
 }

@@ -165,7 +165,8 @@ async fn poll_to_the_end(edge: &Edge, first: Poll) {
             (Polled::More, Some(next)) => poll = next,
             (Polled::Overflow, _) => {
                 console_error!(
-                    "The change feed has more entries than an isolate can hold; it refuses to work for a minute."
+                    "The change feed has more entries than this isolate can hold, so it makes no decisions for a \
+                     minute."
                 );
                 return wake(false);
             }
@@ -224,8 +225,8 @@ pub fn sizes(edge: &Edge) -> (usize, usize, usize, u64, Option<i64>) {
 }
 
 fn no_lease() -> Failure {
-    let message = "The edge cannot tell at present which keys were revoked, so it neither accepts nor refuses any. Try \
-                   again in a second.";
+    let message = "The edge does not know at the moment which keys are revoked, so it neither accepts nor refuses this \
+                   one. Try again in a second.";
     Failure::passing(ApiError::new(503, "freshness_unknown", message))
 }
 
@@ -233,17 +234,18 @@ fn unknown(why: Unknown) -> Failure {
     let (code, message) = match why {
         Unknown::StoreFailed | Unknown::FeedFailed => (
             "edge_store_unavailable",
-            "The key could not be looked up, so it is neither accepted nor refused. Try again in a second.",
+            "The edge could not look up this key, so it neither accepts nor refuses it. Try again in a second.",
         ),
         Unknown::RecordTooOld => (
             "record_too_old",
-            "What the edge has of this key is too old to decide on. The control plane renews it: see that it is running.",
+            "The record of this key at the edge is too old. The control plane reseals records: check that it is \
+             running.",
         ),
         Unknown::Behind => {
-            ("record_behind", "This key was changed, and its new state is not at the edge yet. Try again in a second.")
+            ("record_behind", "This key was changed, and the edge does not have the change yet. Try again in a second.")
         }
         Unknown::TooManyQuestions => {
-            ("too_many_unknown_keys", "Too many keys that nobody knows were asked about. Try again in a second.")
+            ("too_many_unknown_keys", "Too many requests with keys that do not exist. Try again in a second.")
         }
     };
     Failure::passing(ApiError::new(503, code, message))

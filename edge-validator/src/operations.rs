@@ -1,5 +1,5 @@
-//! `/metrics` and `/ready` are for those who run the control plane, who ask it directly. The Worker does not serve them, in any
-//! spelling in which the control plane, or a proxy in front of it, might recognise them.
+//! `/metrics` and `/ready` are for operators, who query the control plane directly. The Worker does not serve them, in
+//! any spelling that the control plane, or a proxy in front of it, might recognise.
 
 use shared::error::ApiError;
 
@@ -24,7 +24,7 @@ pub fn is_path_of_operators(path: &str) -> bool {
 
 /// The answer, which is that of a route that does not exist.
 pub fn not_found() -> Failure {
-    let message = "The Worker does not serve this route. Operators ask the control plane for it directly.";
+    let message = "The Worker does not serve this route. Query the control plane directly.";
     ApiError::new(404, "not_found", message).into()
 }
 

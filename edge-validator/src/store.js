@@ -3,7 +3,7 @@
 export async function read(namespace, name, cacheTtl, patience) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(reject, patience, `it did not answer within ${patience} ms`);
+    timer = setTimeout(reject, patience, `no response within ${patience} ms`);
   });
   try {
     return await Promise.race([namespace.get(name, { cacheTtl }), late]);

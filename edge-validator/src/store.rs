@@ -33,7 +33,7 @@ pub async fn read(edge: &Edge, key: &KvKey) -> Result<Option<Record>, Unavailabl
     match JsFuture::from(text).await {
         Ok(sealed) => Ok(sealed.as_string().and_then(|sealed| open(edge, key, &sealed))),
         Err(cause) => {
-            console_error!("KV failed: {}", cause.as_string().unwrap_or_default());
+            console_error!("Failed to read KV: {}", cause.as_string().unwrap_or_default());
             Err(Unavailable)
         }
     }
@@ -45,7 +45,7 @@ pub fn open(edge: &Edge, key: &KvKey, sealed: &str) -> Option<Record> {
     opened
         .map_err(|why| {
             count(|counters| counters.rejected_records += 1);
-            console_error!("A record was refused: {why}. `latchkey edge verify` says which.");
+            console_error!("Refused a record: {why}. `latchkey edge verify` shows which.");
         })
         .ok()
 }

@@ -1,7 +1,7 @@
-//! How keys are used, as this isolate counts it ([`shared::usage`]) and tells the control plane.
+//! Counts the validations of this isolate ([`shared::usage`]), and reports them to the control plane.
 //!
-//! A validation counts in memory. The first one to do so after the last telling waits in the background of its own
-//! request, for some seconds, and then tells for all. If the isolate is evicted meanwhile, what it counted is lost.
+//! A validation is counted in memory. The first one after a report waits in the background of its own request, for some
+//! seconds, and then reports for all. If the isolate is evicted before that, its counts are lost.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -74,14 +74,17 @@ async fn tell_batch(edge: &Edge, url: &str, batch: &Batch) -> Told {
         Some(Ok(200..=299)) => return Told::Taken,
         // The batch itself is at fault, and always will be. What else is wrong can be mended, and then it can be sent again.
         Some(Ok(status @ (400 | 413 | 422))) => {
-            console_error!("The control plane refused to hear of {} validations: {status}", batch.validations());
+            console_error!(
+                "The control plane refused the usage counts of {} validations: status {status}",
+                batch.validations()
+            );
             return Told::Refused;
         }
         Some(Ok(status)) => format!("status {status}"),
         Some(Err(cause)) => cause.to_string(),
-        None => format!("nothing came within {} s", PATIENCE.as_secs()),
+        None => format!("no response within {} s", PATIENCE.as_secs()),
     };
-    console_error!("The control plane could not be told how keys are used, and will be told later: {cause}");
+    console_error!("Failed to report usage counts to the control plane; will retry: {cause}");
     Told::Unknown
 }
 

@@ -176,6 +176,6 @@ fn unseen(reason: Reason, environment: &EnvironmentId, now: Timestamp) -> Uint8A
 }
 
 fn unsettled() -> ApiError {
-    let message = "The caller's key changed again and again while this one was looked up. Try again in a second.";
+    let message = "The management key kept changing during the lookup. Try again in a second.";
     ApiError::new(503, "caller_unsettled", message)
 }
