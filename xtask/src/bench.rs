@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: builds what is measured as it is released, and measures it.
+//! `cargo xtask bench`: makes release builds and measures them.
 //!
-//! The measuring itself is in `tests/benches/latchkey`. It learns from the environment where the parts are, as the tests
-//! do ([`crate::test`] has the names).
+//! The benchmarks are in `tests/benches/latchkey`. Environment variables tell them where the components are, as in
+//! [`crate::test`].
 
 use std::{env, path::PathBuf};
 
@@ -10,23 +10,23 @@ use clap::ValueEnum;
 
 use crate::{build_edge, cargo, children, postgres, progress::step, tools};
 
-/// Measure how fast Latchkey is and what it costs, on real parts.
+/// Measure the speed and the cost of Latchkey, with real components.
 ///
-/// Prints one table for each section, and writes all samples to a JSON file and drawings (SVG) beside it. What is compared
-/// is measured in turn, in one run, so that ratios mean something even on a busy machine; absolute numbers want a quiet
-/// one. All of it takes about half an hour. docs/PERFORMANCE.md explains the tables.
+/// Prints a table for each section, and writes all samples to a JSON file and charts (SVG) next to it. Alternatives are
+/// measured in turn in one run, so their ratios are meaningful even on a busy machine; absolute numbers need an idle
+/// one. All sections take about half an hour. docs/PERFORMANCE.md explains the tables.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// See in a minute or two that everything can be measured. The numbers are worth little.
+    /// Check in a minute or two that every benchmark runs. The numbers are not meaningful.
     #[arg(long)]
     quick: bool,
-    /// Measure only this section; may be given several times.
+    /// Measure only this section; repeat the option for more.
     #[arg(long, value_name = "SECTION")]
     only: Vec<Section>,
-    /// Measure everything so often, in place of what each section thinks right.
+    /// The number of rounds. Default: depends on the section.
     #[arg(long, value_name = "NUMBER")]
     rounds: Option<usize>,
-    /// Where all samples go. The drawings are written beside it.
+    /// The JSON file for all samples. The charts are written next to it.
     #[arg(long, value_name = "FILE", default_value = "target/bench/latchkey.json")]
     json: PathBuf,
 }
@@ -34,15 +34,15 @@ pub struct Arguments {
 /// What is measured. `tests/benches/latchkey/main.rs` has the same names.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
-    /// Validations by the Worker, beside one that does nothing and one in JavaScript.
+    /// Validations by the Worker, compared with an empty Worker and one in JavaScript.
     Edge,
-    /// The size of the Worker, and how soon it answers after its start.
+    /// The size of the Worker, and its cold start.
     Start,
-    /// What an isolate takes that remembers as many keys as it may.
+    /// The memory of an isolate whose caches are full.
     Memory,
-    /// How soon after its acknowledgement a revocation is known to every isolate.
+    /// The time from the acknowledgement of a revocation until every isolate refuses the key.
     Revocation,
-    /// Validations, creations and lists by `latchkey serve`, and its memory, with ever more keys.
+    /// Validations, creations and lists by `latchkey serve`, and its memory, as the number of keys grows.
     ControlPlane,
     /// `latchkey edge sync` of a million keys.
     Sync,
@@ -62,13 +62,13 @@ impl Section {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let wanted = if arguments.only.is_empty() { Section::value_variants() } else { &arguments.only };
     if let Some(missing) = tools::missing_node()? {
-        anyhow::bail!("the Worker is measured in workerd: {missing}");
+        anyhow::bail!("the benchmarks run the Worker in workerd: {missing}");
     }
     step("Building the Worker", || build_edge::build(&build_edge::EDGE_VALIDATOR))?;
     let mut command = cargo::command(step("Building the benchmarks", build_benchmarks)?)?;
     command.env("LATCHKEY_TEST_WRANGLER", "1");
     if wanted.iter().any(|section| section.needs_latchkey()) {
-        let latchkey = step("Building the control plane as it is released", cargo::build_released_latchkey)?;
+        let latchkey = step("Building the control plane for release", cargo::build_released_latchkey)?;
         command.env("LATCHKEY_BIN", latchkey);
     }
     let needs_postgres = wanted.iter().any(|section| section.needs_postgres());
@@ -96,7 +96,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 fn cluster() -> Result<Option<postgres::Cluster>> {
     match postgres::programs() {
         _ if env::var_os("LATCHKEY_TEST_POSTGRES").is_some() => Ok(None),
-        Some(programs) => step("Starting a throw-away Postgres", || postgres::Cluster::start(&programs)).map(Some),
+        Some(programs) => {
+            step("Starting a temporary Postgres server", || postgres::Cluster::start(&programs)).map(Some)
+        }
         None => Ok(None),
     }
 }
@@ -105,5 +107,5 @@ fn build_benchmarks() -> Result<PathBuf> {
     let arguments = ["bench", "--package", "tests", "--bench", "latchkey", "--no-run"];
     let artifacts = cargo::build(cargo::command("cargo")?.args(arguments))?;
     let program = artifacts.into_iter().find(|artifact| artifact.name == "latchkey" && artifact.executable.is_some());
-    program.and_then(|artifact| artifact.executable).context("cargo built no benchmarks")
+    program.and_then(|artifact| artifact.executable).context("cargo built no benchmark program")
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask build-edge`: compiles a Worker crate into its folder `build/`.
+//! `cargo xtask build-edge`: compiles a Worker crate into its directory `build/`.
 //!
-//! worker-build runs cargo, wasm-bindgen, wasm-opt and esbuild. It would fetch the last three by itself from wherever
-//! their makers put them; we hand it the pinned ones instead, so that a package registry is all that a build needs.
+//! worker-build runs cargo, wasm-bindgen, wasm-opt and esbuild. By default it downloads the last three from their
+//! release pages. We pass it pinned versions instead, so that a build needs only the package registries.
 
 use std::{
     fs,
@@ -14,10 +14,10 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::{cargo, children, locks, progress, tools};
 
-/// Build the Worker, as `wrangler dev` and `wrangler deploy` want it.
+/// Build the Worker for `wrangler dev` and `wrangler deploy`.
 ///
-/// Compiles edge-validator into edge-validator/build; does nothing if the result would be the same as last time. Prints the
-/// size of the Wasm, and fails if it is too big.
+/// Compiles edge-validator into edge-validator/build, unless that is up to date. Prints the size of the Wasm, and fails
+/// if it is too large.
 #[derive(clap::Args)]
 pub struct Arguments {}
 
@@ -75,7 +75,7 @@ fn compile(worker: &Worker) -> Result<Vec<u8>> {
     let is_wasm = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "wasm");
     let ours = artifacts.into_iter().find(|artifact| artifact.name.replace('_', "-") == worker.package);
     let wasm = ours.and_then(|artifact| artifact.files.into_iter().find(is_wasm));
-    let wasm = wasm.with_context(|| format!("{} has no library of type cdylib", worker.package))?;
+    let wasm = wasm.with_context(|| format!("{} has no library of the type cdylib", worker.package))?;
     fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))
 }
 
@@ -117,7 +117,7 @@ fn report_size(worker: &Worker, wasm: &Path) -> Result<()> {
     progress::say(format!("    {name}: {raw} of Wasm, {} gzipped", kilobytes(gzipped)));
     match worker.largest_gzipped {
         Some(largest) if gzipped > largest => {
-            bail!("the Wasm of {name} is too big: at most {} gzipped", kilobytes(largest))
+            bail!("the Wasm of {name} is too large; the limit is {} gzipped", kilobytes(largest))
         }
         _ => Ok(()),
     }

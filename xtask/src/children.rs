@@ -77,7 +77,7 @@ impl Child {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name} ({})", command.get_program().display()))?;
-        let group = Pid::from_raw(process.id().try_into().context("a process id beyond 31 bits")?);
+        let group = Pid::from_raw(process.id().try_into().context("the process id has more than 31 bits")?);
         let child = Child { name: name.to_owned(), process, group, stop_with };
         watchdog::guard(group, stop_with)?;
         Ok(child)
@@ -162,7 +162,7 @@ pub fn capture(name: &str, command: &mut Command) -> Result<String> {
             break status;
         }
         if deadline.is_over() {
-            bail!("{name} did not answer within a minute");
+            bail!("{name} did not finish within a minute");
         }
         go_on()?;
         tick();

@@ -1,4 +1,4 @@
-//! The folder in which `cargo xtask dev` keeps what it needs again after a restart.
+//! The data directory of `cargo xtask dev`, whose contents survive a restart.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -74,7 +74,7 @@ fn lock(folder: &Path) -> Result<File> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     if !locks::try_lock(&file, &path)? {
         bail!(
-            "another `cargo xtask dev` is running on {}; stop it, or choose another folder with `--data-dir`",
+            "another `cargo xtask dev` uses {}; stop it, or choose another directory with `--data-dir`",
             folder.display()
         );
     }

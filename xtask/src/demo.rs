@@ -1,7 +1,7 @@
-//! What `cargo xtask dev` puts into an empty Latchkey, so that there is something to try.
+//! The demo data of `cargo xtask dev`.
 //!
-//! After a restart the environment and the organization are found again. The keys are made anew and the earlier ones
-//! revoked, because Latchkey keeps no key's text that could be shown a second time.
+//! A restart reuses the environment and the organization. It creates new keys and revokes the earlier ones, because
+//! Latchkey stores no key in plain text, so the earlier ones cannot be shown again.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub fn create(system: &System, environment: Environment, edge_is_new: bool, serv
     let organization_id = organization(&client)?;
     let (api_key_id, api_key) = api_key(&client, &organization_id)?;
 
-    let what = "the arrival of the demo key at the edge";
+    let what = "waiting for the demo key at the edge";
     services::wait_until(what, AT_THE_EDGE_LIMIT, services, || {
         let answer = client.post("/api_keys/validations", &json!({ "value": api_key }));
         answer.is_ok_and(|answer| answer.body["api_key"].is_object())
@@ -81,7 +81,7 @@ fn create_permissions(client: &Client) -> Result<()> {
     for (slug, name) in PERMISSIONS {
         if client.get(&format!("/authorization/permissions/{slug}"))?.status == 404 {
             let answer = client.post("/authorization/permissions", &json!({ "slug": slug, "name": name }))?;
-            answer.success("creating a permission")?;
+            answer.success("cannot create a permission")?;
         }
     }
     Ok(())
@@ -93,18 +93,18 @@ fn organization(client: &Client) -> Result<String> {
         return text(organization, "id");
     }
     let answer = client.post("/organizations", &json!({ "name": "Demo organization", "external_id": ORGANIZATION }))?;
-    text(&answer.success("creating the organization")?, "id")
+    text(&answer.success("cannot create the organization")?, "id")
 }
 
 /// The id and the text of a new key.
 fn api_key(client: &Client, organization: &str) -> Result<(String, String)> {
     let path = format!("/organizations/{organization}/api_keys");
     for key in list(client, &path)?.iter().filter(|key| key["name"] == API_KEY) {
-        client.delete(&format!("/api_keys/{}", text(key, "id")?))?.success("revoking the earlier demo key")?;
+        client.delete(&format!("/api_keys/{}", text(key, "id")?))?.success("cannot revoke the earlier demo key")?;
     }
     let permissions = PERMISSIONS.map(|(slug, _)| slug);
     let answer = client.post(&path, &json!({ "name": API_KEY, "permissions": permissions }))?;
-    let key = answer.success("creating the demo key")?;
+    let key = answer.success("cannot create the demo key")?;
     Ok((text(&key, "id")?, text(&key, "value")?))
 }
 
@@ -113,7 +113,7 @@ fn list(client: &Client, path: &str) -> Result<Vec<Value>> {
     let mut found = Vec::new();
     let mut query = "?limit=100".to_owned();
     for _ in 0..MOST_PAGES {
-        let page = client.get(&format!("{path}{query}"))?.success("listing")?;
+        let page = client.get(&format!("{path}{query}"))?.success("cannot read a list")?;
         found.extend(items(&page["data"]).cloned());
         let Some(after) = page["list_metadata"]["after"].as_str() else {
             break;

@@ -1,4 +1,4 @@
-//! `cargo xtask dev`: all of Latchkey on this machine, with something in it to try out.
+//! `cargo xtask dev`: runs all of Latchkey on this machine, with demo data.
 
 use std::path::PathBuf;
 
@@ -18,27 +18,27 @@ use crate::{
 
 /// Run all of Latchkey on this machine, with demo data, until Ctrl-C.
 ///
-/// Builds and starts the control plane (on SQLite) and the Worker (in `wrangler dev`), and prints URLs, a management key,
-/// and three curl lines to try. The first run on a machine installs what is missing and takes some minutes. Logs are in
-/// `logs/` of the data folder; to begin anew, delete that folder. Everything listens on 127.0.0.1 only.
+/// Builds and starts the control plane (on SQLite) and the Worker (in `wrangler dev`), and prints URLs, a management
+/// key and three curl commands to try. The first run installs what is missing, which takes a few minutes. Logs are in
+/// `logs/` of the data directory; to start over, delete the data directory. All ports are on 127.0.0.1 only.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Print one line of JSON once all is ready, instead of the text for people.
+    /// When everything is ready, print one line of JSON instead of text.
     #[arg(long)]
     json: bool,
-    /// The port of the control plane; 0 takes any that is free.
+    /// The port of the control plane; 0 for any free port.
     #[arg(long, value_name = "PORT", default_value_t = 8787)]
     control_plane_port: u16,
-    /// The port of the Worker; 0 takes any that is free.
+    /// The port of the Worker; 0 for any free port.
     #[arg(long, value_name = "PORT", default_value_t = 8788)]
     edge_port: u16,
-    /// Where databases, secrets and logs are kept. Copies that run side by side each need their own.
-    #[arg(long, value_name = "FOLDER", default_value = ".latchkey")]
+    /// The directory for the database, secrets and logs. Each concurrent run needs its own.
+    #[arg(long, value_name = "DIR", default_value = ".latchkey")]
     data_dir: PathBuf,
-    /// The database; SQLite in the data folder unless given.
+    /// The database, such as `postgres://…`. Default: SQLite in the data directory.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
-    /// Show the logs of the control plane and of the Worker on stderr as well.
+    /// Also print the logs of the control plane and the Worker to stderr.
     #[arg(long)]
     verbose: bool,
 }
@@ -101,9 +101,9 @@ fn announce(system: &System, demo: &Demo, as_json: bool) {
     let data = system.data.path().display();
     println!(
         r#"
-Latchkey runs.
+Latchkey is running.
 
-  For clients      {edge}   (the Worker; it passes on what it does not answer itself)
+  For clients      {edge}   (the Worker, which forwards other requests to the control plane)
   Control plane    {control_plane}
   Management key   {management_key}
   Demo key         {api_key}
@@ -115,9 +115,9 @@ Create a key:
 Validate the demo key at the edge:
   curl -s {edge}/api_keys/validations -H 'Authorization: Bearer {management_key}' -H 'Content-Type: application/json' -d '{{"value": "{api_key}"}}'
 
-Revoke it; then the line above answers null:
+Revoke it. The command above then returns `"api_key": null`:
   curl -s -X DELETE {edge}/api_keys/{api_key_id} -H 'Authorization: Bearer {management_key}'
 
-Ctrl-C stops everything."#
+Press Ctrl-C to stop everything."#
     );
 }

@@ -52,7 +52,7 @@ impl Answer {
     /// The body, if the status tells of success.
     pub fn success(self, what: &str) -> Result<Value> {
         if !(200..300).contains(&self.status) {
-            bail!("{what}: the server answered {} {}", self.status, self.body);
+            bail!("{what}: the server returned {} {}", self.status, self.body);
         }
         Ok(self.body)
     }
@@ -60,7 +60,7 @@ impl Answer {
 
 fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer> {
     let mut response = response?;
-    let text = response.body_mut().read_to_string().context("the answer could not be read")?;
+    let text = response.body_mut().read_to_string().context("cannot read the response")?;
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     Ok(Answer { status: response.status().as_u16(), body })
 }

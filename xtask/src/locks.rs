@@ -30,7 +30,7 @@ pub fn wait(path: &Path, what: &str) -> Result<File> {
             told = true;
         }
         if deadline.is_over() {
-            bail!("another run that {what} holds the lock on {} for too long", path.display());
+            bail!("timed out waiting for another run that {what} and has locked {}", path.display());
         }
         go_on()?;
         tick();

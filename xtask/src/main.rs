@@ -1,7 +1,8 @@
 //! The commands of the README: `cargo xtask dev`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask build-edge`.
 //!
-//! Start at [`dev`], [`mod@test`] or [`mod@bench`]; each is a list of steps. What they share: [`children`] (no process outlives us),
-//! [`build_edge`] (the Worker), [`tools`] (what has to be installed), [`postgres`] (a throw-away cluster).
+//! Start at [`dev`], [`mod@test`] or [`mod@bench`]; each is a list of steps. They share [`children`] (child processes
+//! that never outlive xtask), [`build_edge`] (the Worker), [`tools`] (what must be installed), [`postgres`] (a
+//! temporary server).
 
 mod bench;
 mod build_edge;
@@ -28,10 +29,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Builds, runs and tests Latchkey. To see it at work: `cargo xtask dev`
+/// Build, run and test Latchkey. To try it: `cargo xtask dev`
 ///
-/// Needs rustup's Rust, Node 18 or newer with npm, and Linux or macOS. Everything else is installed on first use, into
-/// node_modules/ and into a cache folder of yours ($LATCHKEY_CACHE_DIR, by default ~/.cache/latchkey).
+/// Requires Linux or macOS, Rust installed with rustup, and Node 18 or newer with npm. Everything else is installed on
+/// first use, into node_modules/ and a cache directory ($LATCHKEY_CACHE_DIR, by default ~/.cache/latchkey).
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {

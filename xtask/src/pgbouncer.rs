@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 /// How to get PgBouncer where it is missing.
 pub const ADVICE: &str =
-    "it is missing (no pgbouncer in PATH or /usr/sbin); `apt-get install pgbouncer` or `brew install pgbouncer`";
+    "pgbouncer is not in PATH or /usr/sbin; `apt-get install pgbouncer` or `brew install pgbouncer`";
 
 /// The program, if it is installed. Debian puts it where only root's PATH looks.
 pub fn program() -> Option<PathBuf> {

@@ -30,7 +30,7 @@ pub fn reserve(wanted: u16, flag: &str) -> Result<Reservation> {
         return any();
     }
     listen(wanted).with_context(|| {
-        format!("port {wanted} is in use; choose another with `{flag} PORT`, or `{flag} 0` for any that is free")
+        format!("port {wanted} is in use; choose another with `{flag} PORT`, or use `{flag} 0` for any free port")
     })
 }
 

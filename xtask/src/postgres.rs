@@ -1,4 +1,4 @@
-//! A throw-away Postgres cluster in a temporary folder, gone when it is dropped.
+//! A temporary Postgres server, deleted when it is dropped.
 
 use std::{
     env, fs,
@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// How to get Postgres where it is missing.
-pub const ADVICE: &str = "Postgres is missing (no initdb in PATH or /usr/lib/postgresql); `apt-get install postgresql` or `brew install postgresql`";
+pub const ADVICE: &str =
+    "initdb is not in PATH or /usr/lib/postgresql; `apt-get install postgresql` or `brew install postgresql`";
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -74,7 +75,7 @@ impl Cluster {
         let server = Service::start(plan, &mut command)?;
         let mut services = [server];
         let status = data.join("postmaster.pid");
-        services::wait_until("the start of Postgres", START_LIMIT, &mut services, || {
+        services::wait_until("waiting for Postgres to start", START_LIMIT, &mut services, || {
             // The last line of this file is how `pg_ctl` knows as well.
             let text = fs::read_to_string(&status).unwrap_or_default();
             text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
@@ -123,13 +124,15 @@ struct Owner {
 fn owner() -> Result<Option<Owner>> {
     let id = |arguments: &[&str]| -> Result<u32> {
         let text = children::capture("id", cargo::command("id")?.args(arguments))?;
-        text.trim().parse().with_context(|| format!("`id` answered {text:?}"))
+        text.trim().parse().with_context(|| format!("`id` printed {text:?}"))
     };
     if id(&["-u"])? != 0 {
         return Ok(None);
     }
     let (Ok(user), Ok(group)) = (id(&["-u", "postgres"]), id(&["-g", "postgres"])) else {
-        bail!("Postgres does not run as root, and there is no user `postgres`; `useradd --system postgres` makes one");
+        bail!(
+            "Postgres refuses to run as root, and there is no user `postgres`; create it with `useradd --system postgres`"
+        );
     };
     Ok(Some(Owner { user, group }))
 }

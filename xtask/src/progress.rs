@@ -1,4 +1,4 @@
-//! Telling what happens and how long it takes, and waiting. The one place of xtask that reads the clock.
+//! Prints progress, measures time and waits. Only this module of xtask reads the clock.
 
 use std::{
     io::Write,

@@ -11,7 +11,7 @@ use crate::{cargo, children, locks, progress, tools};
 
 /// What the packages want, at least.
 const OLDEST_PYTHON: &str = "(3, 11)";
-const ADVICE: &str = "install Python 3.11 or newer with its venv: https://www.python.org, \
+const ADVICE: &str = "install Python 3.11 or newer with venv: https://www.python.org, \
     `apt-get install python3 python3-venv`, or `brew install python`";
 
 /// What is missing of Python on this machine, with how to get it; `None` if it is there.
@@ -20,7 +20,7 @@ pub fn missing() -> Result<Option<String>> {
     let check = format!("import ensurepip, sys, venv; assert sys.version_info >= {OLDEST_PYTHON}, sys.version");
     let checked = children::capture("python3", cargo::command("python3")?.args(["-c", &check]));
     children::go_on()?;
-    Ok(checked.err().map(|cause| format!("Python does not run or is not whole ({cause:#}); {ADVICE}")))
+    Ok(checked.err().map(|cause| format!("Python is missing, too old or incomplete ({cause:#}); {ADVICE}")))
 }
 
 /// The Python that has the packages, installed on first use.

@@ -16,5 +16,5 @@ pub fn secret() -> Result<String> {
 
 #[expect(clippy::disallowed_methods, reason = "the one place where xtask draws randomness")]
 fn fill(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes).context("the operating system gives no random bytes")
+    getrandom::fill(bytes).context("cannot get random bytes from the operating system")
 }

@@ -1,4 +1,4 @@
-//! Services: children that are meant to run as long as we do, each with a log file.
+//! Services: child processes that run until xtask ends, each with a log file.
 
 use std::{
     fs::{self, File},
@@ -63,12 +63,12 @@ impl Service {
         }
         let how = match self.child.ended()? {
             Some(status) => status.to_string(),
-            None if is_dead => "its log says so".to_owned(),
+            None if is_dead => "according to its log".to_owned(),
             None => return Ok(()),
         };
         let (name, log) = (self.plan.name, &self.plan.log);
         let (path, end) = (log.display(), tail(log));
-        bail!("{name} stopped by itself ({how}). The end of its log, {path}:\n{end}");
+        bail!("{name} stopped unexpectedly ({how}). The end of its log, {path}:\n{end}");
     }
 }
 
@@ -89,7 +89,7 @@ pub fn wait_until(
         check(services)?;
         if deadline.is_over() {
             let logs: Vec<_> = services.iter().map(|service| service.plan.log.display()).collect();
-            bail!("{what} did not happen within {} s; the logs are {logs:?}", limit.as_secs());
+            bail!("{what} took longer than {} s; see the logs {logs:?}", limit.as_secs());
         }
         go_on()?;
         thread::sleep(PAUSE);

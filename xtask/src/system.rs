@@ -1,4 +1,4 @@
-//! All of Latchkey on this machine: the control plane and the Worker in `wrangler dev`, and how each is started.
+//! Starts all of Latchkey on this machine: the control plane, and the Worker in `wrangler dev`.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -47,7 +47,7 @@ impl System {
         if !arguments.contains(&"--json") {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).with_context(|| format!("`{name}` printed no JSON"))
+        serde_json::from_str(&text).with_context(|| format!("the output of `{name}` is not JSON"))
     }
 
     /// Writes the records of all keys to the edge anew. That takes its time, and shows its progress.
@@ -119,7 +119,7 @@ impl System {
     /// Waits until the control plane answers, asked through the Worker.
     pub fn wait_for_health(&self, services: &mut [Service]) -> Result<()> {
         let client = Client::new(&self.edge_url(), "");
-        let what = "an answer of the control plane through the Worker";
+        let what = "waiting for the control plane to respond through the Worker";
         services::wait_until(what, START_LIMIT, services, || {
             client.get("/health").is_ok_and(|answer| answer.status == 200)
         })

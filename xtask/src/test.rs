@@ -1,11 +1,16 @@
-//! `cargo xtask test`: every test, against real parts.
+//! `cargo xtask test`: runs every test, with real components.
 //!
-//! The tests learn from the environment which parts are there: `LATCHKEY_BIN` (the program), `LATCHKEY_TEST_POSTGRES`
-//! (the URL of a superuser; each test makes its own database), `LATCHKEY_TEST_POSTGRES_PROGRAMS` (the folder of `initdb` and
-//! `postgres`, for tests that stop their server), `LATCHKEY_TEST_PGBOUNCER` (the program), `LATCHKEY_TEST_WRANGLER` (`1`:
-//! wrangler, workerd, the built Workers and the other npm packages can be used) and `LATCHKEY_TEST_PYTHON` (a Python with
-//! the packages of `tests/requirements.txt`). A test whose part is not there returns at once. `LATCHKEY_TEST_DEEP` (`1`) is for those that
-//! could go on for as long as one likes.
+//! Environment variables tell the tests which components exist. A test whose component is missing returns immediately.
+//!
+//! | variable | value |
+//! | --- | --- |
+//! | `LATCHKEY_BIN` | the binary `latchkey` |
+//! | `LATCHKEY_TEST_POSTGRES` | the URL of a superuser; each test creates its own database |
+//! | `LATCHKEY_TEST_POSTGRES_PROGRAMS` | the directory of `initdb` and `postgres`, for tests that stop their server |
+//! | `LATCHKEY_TEST_PGBOUNCER` | the binary `pgbouncer` |
+//! | `LATCHKEY_TEST_WRANGLER` | `1` if the built Workers, wrangler, workerd and the other npm packages can be used |
+//! | `LATCHKEY_TEST_PYTHON` | a Python with the packages of `tests/requirements.txt` |
+//! | `LATCHKEY_TEST_DEEP` | `1` to let searches and simulations run for about an hour |
 
 use std::{
     env,
@@ -28,22 +33,23 @@ use crate::{
     python, tools,
 };
 
-/// Run every test, against real parts, and say which ran.
+/// Run every test, with real components, and list what ran.
 ///
-/// The tests of every crate, of the whole system in `wrangler dev` on SQLite and on Postgres, and the examples in the
-/// documentation. Builds what they need and starts a throw-away Postgres. What cannot be had on this machine is left out,
-/// and named at the end with how to get it; with CI=true in the environment it is an error instead.
+/// Runs the tests of every crate, the tests of the whole system (in `wrangler dev`, on SQLite and Postgres), and the
+/// examples in the documentation. Builds what they need and starts a temporary Postgres server. Tests that need
+/// something that is missing on this machine are skipped; the end of the output says what, and how to install it. If
+/// CI=true, this is an error instead.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Run only what needs neither wrangler nor Postgres nor Python nor a browser.
+    /// Run only the tests that need neither Wrangler nor Postgres nor Python.
     #[arg(long)]
     quick: bool,
-    /// Search larger worlds of the freshness protocol and simulate more runs, for an hour or so.
+    /// Search longer for violations of the revocation bound, for about an hour.
     #[arg(long)]
     deep: bool,
-    /// Run only tests whose name contains one of these.
+    /// Run only tests whose names contain one of these strings.
     filter: Vec<String>,
-    /// Handed to each test program as it is, such as `--nocapture`.
+    /// Arguments for each test program, such as `--nocapture`.
     #[arg(last = true)]
     test_arguments: Vec<String>,
 }
@@ -80,29 +86,27 @@ struct Parts {
 
 impl Parts {
     fn none() -> Parts {
-        let left_out = vec!["what needs wrangler, Postgres, Python or a browser, because of --quick".to_owned()];
+        let left_out = vec!["tests that need Wrangler, Postgres or Python, because of --quick".to_owned()];
         Parts { left_out, ..Parts::default() }
     }
 
     fn prepare() -> Result<Parts> {
         let mut parts = Parts::default();
         let node = tools::missing_node()?;
-        parts.left_out.extend(node.as_ref().map(|missing| format!("everything at the edge: {missing}")));
+        parts.left_out.extend(node.as_ref().map(|missing| format!("all tests of the edge: {missing}")));
         let postgres = postgres::programs();
         if postgres.is_none() {
-            parts.left_out.push(format!("everything on Postgres: {}", postgres::ADVICE));
+            parts.left_out.push(format!("all tests on Postgres: {}", postgres::ADVICE));
         }
         parts.pgbouncer = pgbouncer::program();
         if parts.pgbouncer.is_none() {
-            parts.left_out.push(format!("PgBouncer: {}", pgbouncer::ADVICE));
+            parts.left_out.push(format!("tests of PgBouncer: {}", pgbouncer::ADVICE));
         }
         let python = python::missing()?;
-        parts
-            .left_out
-            .extend(python.as_ref().map(|missing| format!("the fuzzer, and the client for Python: {missing}")));
+        parts.left_out.extend(python.as_ref().map(|missing| format!("the fuzzer and the Python client: {missing}")));
         let must_be_complete = env::var("CI").is_ok_and(|value| value == "true");
         if must_be_complete && !parts.left_out.is_empty() {
-            bail!("under CI=true nothing may be left out, but this would be: {}", parts.left_out.join("; "));
+            bail!("with CI=true no test may be skipped, but these would be: {}", parts.left_out.join("; "));
         }
 
         if node.is_none() {
@@ -114,7 +118,8 @@ impl Parts {
             parts.python = Some(python::with_packages()?);
         }
         if let Some(programs) = postgres {
-            parts.postgres = Some(step("Starting a throw-away Postgres", || postgres::Cluster::start(&programs))?);
+            parts.postgres =
+                Some(step("Starting a temporary Postgres server", || postgres::Cluster::start(&programs))?);
             parts.postgres_programs = Some(programs);
         }
         Ok(parts)
@@ -160,7 +165,7 @@ impl Run<'_> {
     /// Runs one test program in the folder of its package, as `cargo test` does. By itself, so that it can be timed, and
     /// because cargo has no way to give one package fewer threads.
     fn program(&self, program: &Artifact) -> Result<Suite> {
-        let executable: &PathBuf = program.executable.as_ref().context("a test that is no program")?;
+        let executable: &PathBuf = program.executable.as_ref().context("a test has no executable")?;
         let package = program.package.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{package} {}", program.source.display());
         println!("     Running {name} ({})", executable.display());
@@ -219,7 +224,7 @@ impl Run<'_> {
 fn run_suite(name: String, command: &mut Command) -> Result<Suite> {
     let watch = Stopwatch::start();
     let mut child = Child::start(&name, command.stdout(Stdio::piped()), Signal::SIGTERM)?;
-    let output = child.take_stdout().context("the output of a test cannot be read")?;
+    let output = child.take_stdout().context("cannot read the output of a test")?;
     let counter = thread::spawn(move || show_and_count(output));
     let status = child.wait()?;
     let counts = counter.join().unwrap_or_default();
@@ -259,7 +264,7 @@ impl Counts {
 
 /// Says what ran and what did not. An error if anything failed.
 fn report(suites: &[Suite], left_out: &[String]) -> Result<()> {
-    println!("\nWhat ran:");
+    println!("\nSummary:");
     println!("  {:>6} {:>6} {:>7} {:>9}", "passed", "failed", "ignored", "time");
     for Suite { name, counts, succeeded, elapsed } in suites {
         let Counts { passed, failed, ignored } = counts;
@@ -269,11 +274,11 @@ fn report(suites: &[Suite], left_out: &[String]) -> Result<()> {
         }
     }
     for reason in left_out {
-        println!("Left out: {reason}");
+        println!("Skipped: {reason}");
     }
     let failed = suites.iter().filter(|suite| !suite.succeeded).count();
     if failed > 0 {
-        bail!("tests failed in {failed} of the suites above");
+        bail!("{failed} of the suites above failed");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What must be installed before anything can be built: the Wasm target, the npm packages, and two cargo tools.
+//! Installs what a build needs: the Wasm target, the npm packages, and two cargo tools.
 
 use std::{
     env,
@@ -56,7 +56,7 @@ pub fn install_node_packages() -> Result<()> {
     if let Some(missing) = missing_node()? {
         bail!(missing);
     }
-    progress::step("Installing wrangler and the other npm packages", || {
+    progress::step("Installing Wrangler and the other npm packages", || {
         children::run("npm ci", cargo::command("npm")?.args(["ci", "--loglevel=error"]))?;
         fs::write(&stamp, &wanted).with_context(|| format!("cannot write {}", stamp.display()))
     })
@@ -86,7 +86,7 @@ pub fn install_wasm_target() -> Result<()> {
     }
     progress::step("Adding the Wasm target to Rust", || {
         children::run("rustup", cargo::command("rustup")?.args(["target", "add", WASM_TARGET])).with_context(|| {
-            format!("Rust cannot compile to Wasm here; with rustup, `rustup target add {WASM_TARGET}` has to succeed")
+            format!("Rust cannot compile to Wasm; check that `rustup target add {WASM_TARGET}` succeeds")
         })
     })
 }
@@ -138,7 +138,7 @@ pub fn cache() -> Result<PathBuf> {
     if let Some(folder) = variable("LATCHKEY_CACHE_DIR") {
         return Ok(std::path::absolute(folder)?);
     }
-    let home = || variable("HOME").context("there is no HOME; set LATCHKEY_CACHE_DIR to a folder for tools");
+    let home = || variable("HOME").context("HOME is not set; set LATCHKEY_CACHE_DIR to a directory for tools");
     let caches = match variable("XDG_CACHE_HOME") {
         Some(folder) => folder,
         None if cfg!(target_os = "macos") => home()?.join("Library/Caches"),

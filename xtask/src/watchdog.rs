@@ -1,7 +1,7 @@
-//! The last line of defence: a small process that ends our children when we were killed and could not.
+//! A small process that ends our child processes if we are killed.
 //!
-//! It holds the reading end of a pipe. We tell it each process group that we start and end; when the pipe closes, for
-//! whatever reason, it ends the groups that are left. In the usual case there are none, and it just exits.
+//! It holds the reading end of a pipe, on which we report each process group that we start and end. When the pipe
+//! closes, for whatever reason, it ends the groups that are left. Usually there are none.
 
 use std::{
     collections::BTreeMap,
