@@ -1,8 +1,9 @@
-//! Brings changes into the feed: reads the *current* state of what changed, appends it, and notes what the feed then has.
+//! Appends changes to the feed: reads the *current* state of what changed, appends it, and records what the feed then
+//! has.
 //!
-//! Whatever is read was committed before, so the feed never knows of what is not in the database. Appending the same
-//! again changes nothing, so no process claims anything: two may append one change, and one may do it again after it was
-//! killed between the append and the note.
+//! What is read was committed before, so the feed never has what is not in the database. Appending the same again
+//! changes nothing, so no process claims a change: two may append the same one, and one may append it again after it
+//! was killed between the append and the record of it.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! Compares the edge's store with the database, in both directions, a page at a time.
+//! Compares Workers KV with the database, in both directions, page by page.
 //!
-//! Both change meanwhile. So that no difference is reported that is none, each page is read in an order in which a key
-//! that is published meanwhile looks right: first the database, then which of these keys still wait in the outbox, then
-//! the store. In the other direction it is the store first, because a key is committed before it is published.
+//! Both can change during the comparison. To report no false differences, each page is read in an order in which a key
+//! that is published meanwhile is not a difference: the database, then the outbox, then KV. In the other direction KV
+//! comes first, because a key is committed before it is published.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,8 +1,8 @@
-//! The task that keeps the database and the change feed in agreement while the server runs.
+//! The task that reconciles the database with the change feed while the server runs.
 //!
-//! Before anything is published, it takes over what the feed knows better ([`super::restore`]); nothing else that speaks to the edge
-//! begins before that. Later it does so again whenever the database turns out to be behind: its position went back, or the
-//! feed holds something newer of a key. And it tells a closed feed everything, so that it can be opened ([`super::reseed`]).
+//! At startup, before anything is published, it applies to the database what is newer in the feed ([`super::restore`]).
+//! The other tasks of the edge wait for this. Later it does the same whenever the database is behind: its position went
+//! back, or the feed has a newer version of a key. It also reseeds a closed feed, and opens it ([`super::reseed`]).
 
 use std::time::Duration;
 

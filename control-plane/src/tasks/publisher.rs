@@ -1,4 +1,4 @@
-//! The task that keeps the edge's store up to date while the server runs.
+//! The task that keeps Workers KV up to date while the server runs.
 
 use std::time::Duration;
 

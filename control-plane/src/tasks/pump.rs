@@ -1,8 +1,9 @@
 //! The task that keeps the change feed up to date while the server runs.
 //!
-//! It is told by those who wait for their change; each second it looks by itself for what was committed and not
-//! fed, by a process that was killed in between, or by one that nobody waits for. While one append is under way the next
-//! one gathers. When there is nothing to append for a while, it asks how the feed is.
+//! Callers that wait for their change notify it. Each second it also queries the database for changes that were
+//! committed and not appended: by a process that was killed in between, or without a caller that waits. While one
+//! append is in progress, it collects changes for the next one. If there is nothing to append for a while, it requests
+//! the feed's state.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

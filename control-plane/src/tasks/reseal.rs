@@ -1,12 +1,12 @@
-//! Writes every record to the store again before it is too old to be decided on.
+//! Reseals every record before it is too old to decide on.
 //!
-//! A record that was sealed more than R ago ([`RECORD_AGE_MILLIS`]) may not be decided on, because nobody remembers any more what
-//! was changed since. So each key that is not revoked is sealed anew when its record is half as old as that: nine writes of
-//! a key in a month. A tombstone counts whatever its age, so revoked keys are left alone.
+//! The edge does not decide on a record that was sealed more than R ago ([`RECORD_AGE_MILLIS`]), because the change
+//! feed no longer has all changes since then. So each key that is not revoked is resealed at half that age: nine writes
+//! of a key in a month. A tombstone is valid at any age, so revoked keys are not resealed.
 //!
-//! Keys that were sealed together grow old together, a million of them after a rebuild. They are queued a page at a time,
-//! [`TURN_EACH`], so that they come evenly and are further apart the next time. What the edge cannot use at all by now, or could not soon, is
-//! hurried: records that are late because no server ran, and keys of which the store was never told.
+//! Keys that were sealed together age together, a million of them after a rebuild. One page of them is queued in each
+//! [`TURN_EACH`], so that the writes are spread evenly, and more so the next time. Records that the edge cannot use, or
+//! soon could not, are queued faster: those that are late because no server ran, and those that KV never got.
 
 use std::time::Duration;
 

@@ -1,18 +1,19 @@
-//! Tells a feed everything that it must know, so that it can be opened.
+//! Reseeds a closed change feed, and opens it.
 //!
-//! A feed that is new, or that lost something, is closed: no isolate gets a lease, so no key is accepted. Whoever opens it vouches for
-//! this: it has every change of the last R and a margin ([`KEPT_MILLIS`]). A change that was acknowledged in an earlier life of
-//! the feed was committed before, so it is in the database when this life begins, and this walks the database after that. What is
-//! committed later is brought by the pump as ever, and is acknowledged only in this life.
+//! A feed that is new, or that lost data, is closed: no isolate gets a lease, so no key is accepted. It may be opened
+//! only once it has every change of the last R and a margin ([`KEPT_MILLIS`]). A change that was acknowledged in an
+//! earlier epoch of the feed was committed before, so it is in the database when this epoch begins, and this module
+//! reads the database after that. Later changes are appended by the pump as always, and are acknowledged only in this
+//! epoch.
 //!
-//! | what is told | because |
+//! | what is appended | why |
 //! | --- | --- |
-//! | scopes that were changed in that time | one entry stands for many keys |
-//! | keys that were changed in that time | the store may still show how they were before |
-//! | keys that wait to be written to the store | whoever was told that a key was created may use it |
+//! | cache tags that were changed in that time | one entry covers many keys |
+//! | keys that were changed in that time | KV may still have their earlier state |
+//! | keys that wait to be written to KV | a caller may use a key as soon as its creation has succeeded |
 //!
-//! If the feed begins yet another life meanwhile, this begins anew. Telling it twice changes nothing, so that several processes may do it at once,
-//! and the first one opens it for all.
+//! If the feed begins another epoch meanwhile, this starts over. Appending the same twice changes nothing, so several
+//! processes may do this at the same time, and the first one opens the feed for all.
 
 use std::collections::HashSet;
 

@@ -1,22 +1,22 @@
-//! Gives back to the database what only the change feed remembers, before anything is published.
+//! Applies to a restored database the changes that only the change feed has, before anything is published.
 //!
-//! A database that was restored from a backup knows nothing of what happened after the backup was made. It would revive keys that were
-//! revoked since, and give back what was taken from others, as soon as the feed has forgotten. But it also stands behind
-//! the feed then: the position that it noted last is below the feed's head. So whatever the feed has beyond that position is read
-//! and compared, key by key, and what is newer there is taken over:
+//! A database that was restored from a backup lacks all changes since the backup. Once the feed no longer has them,
+//! keys that were revoked since would be valid again. But the database is then behind the feed: the position that it
+//! recorded last is below the feed's head. So all entries beyond that position are read and compared, key by key, and
+//! what is newer in the feed is applied:
 //!
-//! | the feed has | what becomes of it |
+//! | the feed has | what happens |
 //! | --- | --- |
-//! | a tombstone of a key that is not revoked here | the key is revoked, for the reason that the tombstone gives |
-//! | a newer version of a key | its record is taken over: expiry, permissions, name, … |
-//! | a scope that was changed, with a generation that is not reached here | the organization, the permission, the user or the membership is deleted, or the membership or the role gets that state, with all that this does to keys |
-//! | a key that is not here | nothing. Its record is refused when it is too old; `latchkey edge sync --prune` removes it before |
+//! | a tombstone of a key that is not revoked in the database | the key is revoked, for the reason in the tombstone |
+//! | a newer version of a key | the key gets that state: expiry, permissions, name, … |
+//! | a cache tag with a newer generation | the organization, user, membership or permission is deleted, or the membership or role gets that state, with the effects on keys |
+//! | a key that is not in the database | nothing. The edge refuses its record when it is too old; `latchkey edge sync --prune` removes it earlier |
 //!
-//! The feed remembers a week. If the database is further behind than that, each of its keys is compared with the store first, which has
-//! a tombstone of every key that was ever revoked.
+//! The feed has the changes of a week. If the database is older than that, all its keys are compared with Workers KV
+//! first, which has a tombstone of every key that was ever revoked.
 //!
-//! Usually nothing is newer there. Then this reads what the feed was told since the position was noted last, which is
-//! little. It is idempotent, and several processes may do it at once: nothing here goes back.
+//! Usually nothing is newer in the feed. Then this reads the few entries since the last recorded position. It is
+//! idempotent, and several processes may do it at the same time, because versions never go back.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Forgets what is older than it is kept for: usage, senders of it that are gone, and answers of creations. It also folds the
-//! names of organizations that an older server wrote, so that search finds them.
+//! Deletes rows that are older than their retention: usage counts, their senders, and stored responses of creations. It
+//! also folds the names of organizations that an older server wrote, so that search finds them.
 
 use std::time::Duration;
 
