@@ -6,8 +6,8 @@
 //! | `GET /page`, `GET /record` | isolates | the next changes, in binary; the record of one key |
 //! | [`wire::APPEND`] and the others of [`wire`] | the control plane, let in by `ingress.rs` | JSON |
 //!
-//! Only this Worker can reach it. What one request writes becomes lasting as a whole, before its answer leaves the object:
-//! there is no `await` between reading and writing, and writes are never sent on unconfirmed.
+//! Only this Worker can reach it. The writes of one request become durable together, before its response leaves the
+//! object: there is no `await` between reading and writing, and unconfirmed writes are not allowed.
 
 use std::cell::Cell;
 

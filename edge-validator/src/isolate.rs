@@ -1,8 +1,8 @@
-//! What this isolate knows, and the waiting for what it does not know: [`shared::freshness`] says what to do next, and this
-//! does it.
+//! The state of this isolate, and the I/O for it: [`shared::freshness`] decides on the next step, and this module
+//! executes it.
 //!
-//! Requests of one isolate share what it knows, but no I/O: a request that waits for another's promise is ended by the
-//! runtime when that one is gone. So one request at a time polls the feed, in the background of its own, and whoever needs
+//! Requests of one isolate share its state, but no I/O: if a request waits for the promise of another one that ends,
+//! the runtime ends it too. So one request at a time polls the feed, in its own background, and each request that needs
 //! the outcome waits for a promise of its own, with a timer of its own. Nothing is borrowed across an `await`.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};

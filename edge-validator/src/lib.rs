@@ -1,17 +1,18 @@
-//! The Worker of Latchkey. It stands before the control plane, at every edge machine, and is the one base URL of clients.
+//! The Worker of Latchkey. It runs in front of the control plane, on Cloudflare's network, and is the base URL of
+//! clients.
 //!
 //! | request | answered from |
 //! | --- | --- |
 //! | `POST /api_keys/validations` | what this isolate knows, else KV and the change feed, by the rules of `shared` (`validate.rs`) |
 //! | `/_edge/…` | the change feed and this isolate's state, for the control plane (`ingress.rs`) |
-//! | `/metrics`, `/ready` | nothing: operators ask the control plane itself (`operations.rs`) |
+//! | `/metrics`, `/ready` | nothing: operators query the control plane directly (`operations.rs`) |
 //! | everything else | the control plane, streamed in both directions (`forward.rs`) |
 //!
-//! Requests come in through `worker.js`, which reads what a validation needs and hands it to `hot.rs`; all others come
-//! here. The change feed itself is a Durable Object of this Worker (`change_feed.rs`); isolates poll it (`feed.rs`), and what
-//! they know and how long they may rely on it is in `isolate.rs`. How keys are used is told to the control plane (`usage.rs`).
+//! Requests arrive in `worker.js`, which reads what a validation needs and passes it to `hot.rs`; all other requests
+//! come here. The change feed is a Durable Object of this Worker (`change_feed.rs`). Isolates poll it (`feed.rs`) and
+//! keep their state in `isolate.rs`. They report usage counts to the control plane (`usage.rs`).
 //!
-//! It never guesses. Where it cannot know it says so with a 503, and it accepts no key that it did not look up.
+//! The Worker never guesses. If it cannot know, it responds 503, and it accepts no key that it did not look up.
 
 mod body;
 mod change_feed;

@@ -1,4 +1,4 @@
-//! Waiting, but not for ever.
+//! Waiting with a time limit.
 
 use std::{pin::pin, time::Duration};
 
