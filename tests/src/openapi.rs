@@ -75,13 +75,19 @@ impl Document {
     pub fn complaint(&self, exchange: &Exchange, excused: &[u16]) -> Option<String> {
         let Exchange { method, path, status, body, .. } = exchange;
         let operation = self.operation(method, path)?;
-        let response = format!("{}/responses/{status}", operation.pointer);
+        let response = self.resolved(format!("{}/responses/{status}", operation.pointer));
         let complaint = match self.root.pointer(&response) {
             None if excused.contains(status) => return None,
             None => "this status is not described".to_owned(),
             Some(_) => self.mistakes(&response, exchange)?,
         };
         Some(format!("{method} {path} answered {status} {body:.600}: {complaint}"))
+    }
+
+    /// Where the reference at this pointer leads, or the pointer itself if there is no reference.
+    fn resolved(&self, pointer: String) -> String {
+        let reference = self.root.pointer(&pointer).and_then(|value| value["$ref"].as_str());
+        reference.map_or(pointer, |reference| reference.trim_start_matches('#').to_owned())
     }
 
     /// How the body differs from what is described there.
@@ -186,6 +192,7 @@ paths:
             application/json:
               schema: { $ref: '#/components/schemas/Thing' }
         '404': { description: Not Found }
+        '409': { $ref: '#/components/responses/Conflict' }
     delete:
       responses:
         '204': { description: Gone }
@@ -196,6 +203,12 @@ paths:
     get:
       responses: {}
 components:
+  responses:
+    Conflict:
+      description: Conflict
+      content:
+        application/json:
+          schema: { type: object, required: [code] }
   schemas:
     Thing:
       type: object
@@ -239,7 +252,8 @@ components:
             ("GET", 200, r#"{"made": "2030-01-01T00:00:00Z", "note": 1}"#, "at `/note`"),
             ("GET", 200, "made", "not JSON"),
             ("GET", 200, "", "the content type `` is not described"),
-            ("GET", 409, "{}", "this status is not described"),
+            ("GET", 409, "{}", "\"code\" is a required property"),
+            ("GET", 410, "{}", "this status is not described"),
             ("DELETE", 204, "{}", "no body is described"),
         ] {
             let said = document.complaint(&answer(method, "/things/1", status, body), &[429]).expect(body);
