@@ -158,7 +158,7 @@ impl IntoResponse for Error {
             Self::Service(error) => service_error(error),
             Self::Request(RequestError::ShuttingDown) => retry_after(1, &RequestError::ShuttingDown.to_api_error()),
             Self::Request(error) => respond(&request_error(error)),
-            Self::Exceeded(exceeded) => exceeded_limit(exceeded),
+            Self::Exceeded(exceeded) => retry_after(seconds_to_wait(exceeded), &exceeded_limit(exceeded)),
             Self::Shared(error) => respond(&error),
             Self::Internal(cause) => internal(&cause),
         }
@@ -167,25 +167,15 @@ impl IntoResponse for Error {
 
 fn service_error(error: service::Error) -> Response {
     match error {
-        service::Error::NotFound(entity) => {
-            respond(&ApiError::new(404, "entity_not_found", format!("{entity} not found.")))
-        }
+        service::Error::NotFound(entity) => respond(&not_found(entity)),
         service::Error::Invalid(errors) => respond(&ApiError::unprocessable(errors)),
-        service::Error::Refused(refusal) => {
-            let mut error = ApiError::new(status(refusal), refusal.code(), refusal.message());
-            error.body.errors.extend(refusal.field_error());
-            respond(&error)
-        }
-        service::Error::EdgePending => unavailable(
-            "edge_propagation_pending",
-            "The change is committed, but not effective at the edge yet, so old decisions are still possible. Repeat the same \
-             call: it resumes the wait, and succeeds once the edge has the change.",
-        ),
-        service::Error::Unavailable(failure) => unavailable(failure.code(), failure.message()),
+        service::Error::Refused(refusal) => respond(&refused(refusal)),
+        service::Error::EdgePending => retry_after(1, &edge_pending()),
+        service::Error::Unavailable(failure) => retry_after(1, &unavailable(failure)),
         service::Error::Storage(error) | service::Error::Unconfirmed(error) => match Failure::of(&error) {
             Some(failure) => {
                 tracing::warn!(%error, code = failure.code(), "the database could not serve a request");
-                unavailable(failure.code(), failure.message())
+                retry_after(1, &unavailable(failure))
             }
             None => internal(&error.into()),
         },
@@ -193,7 +183,35 @@ fn service_error(error: service::Error) -> Response {
     }
 }
 
-fn request_error(error: RequestError) -> ApiError {
+/// The resource does not exist in the caller's environment.
+pub(super) fn not_found(entity: Entity) -> ApiError {
+    ApiError::new(404, "entity_not_found", format!("{entity} not found."))
+}
+
+/// A refusal of a use case.
+pub(super) fn refused(refusal: Refusal) -> ApiError {
+    let mut error = ApiError::new(status(refusal), refusal.code(), refusal.message());
+    error.body.errors.extend(refusal.field_error());
+    error
+}
+
+/// The change is committed, but not effective at the edge yet.
+pub(super) fn edge_pending() -> ApiError {
+    ApiError::new(
+        503,
+        "edge_propagation_pending",
+        "The change is committed, but not effective at the edge yet, so old decisions are still possible. Repeat the same call: \
+         it resumes the wait, and succeeds once the edge has the change.",
+    )
+}
+
+/// The database cannot serve the request at the moment.
+pub(super) fn unavailable(failure: Failure) -> ApiError {
+    ApiError::new(503, failure.code(), failure.message())
+}
+
+/// A refusal of the HTTP layer.
+pub(super) fn request_error(error: RequestError) -> ApiError {
     let mut api_error = error.to_api_error();
     if error == RequestError::IdempotencyKeyReused {
         // Clients expect every 422 to name what is at fault.
@@ -203,16 +221,23 @@ fn request_error(error: RequestError) -> ApiError {
     api_error
 }
 
-fn exceeded_limit(exceeded: Exceeded) -> Response {
+/// The caller makes too many requests.
+pub(super) fn exceeded_limit(exceeded: Exceeded) -> ApiError {
     match exceeded {
         Exceeded::Rate { retry_after_seconds: seconds } => {
-            let message = format!("There were too many requests. Try again in {seconds} s.");
-            retry_after(seconds, &ApiError::new(429, "rate_limited", message))
+            ApiError::new(429, "rate_limited", format!("There were too many requests. Try again in {seconds} s."))
         }
         Exceeded::InProgress => {
             let message = "The caller has too many requests in progress. Wait for some of them, then try again.";
-            retry_after(1, &ApiError::new(429, "too_many_requests_in_progress", message))
+            ApiError::new(429, "too_many_requests_in_progress", message)
         }
+    }
+}
+
+const fn seconds_to_wait(exceeded: Exceeded) -> i64 {
+    match exceeded {
+        Exceeded::Rate { retry_after_seconds } => retry_after_seconds,
+        Exceeded::InProgress => 1,
     }
 }
 
@@ -221,13 +246,14 @@ fn internal(cause: &anyhow::Error) -> Response {
     internal_error()
 }
 
-/// The one body of a failure of ours.
+/// The response to every failure of ours.
 pub(super) fn internal_error() -> Response {
-    respond(&ApiError::new(500, "internal_error", "Something went wrong on our side. The server's log has the cause."))
+    respond(&unexpected_failure())
 }
 
-fn unavailable(code: &str, message: &str) -> Response {
-    retry_after(1, &ApiError::new(503, code, message))
+/// The one body of a failure of ours.
+pub(super) fn unexpected_failure() -> ApiError {
+    ApiError::new(500, "internal_error", "Something went wrong on our side. The server's log has the cause.")
 }
 
 fn retry_after(seconds: i64, error: &ApiError) -> Response {
@@ -250,9 +276,8 @@ mod tests {
     /// Code and status of every error that a client of the control plane can get.
     fn errors_of_the_code() -> BTreeSet<(String, u16)> {
         let code_and_status = |error: ApiError| (error.body.code, error.status);
-        let of_refusal = |refusal: &Refusal| (refusal.code().to_owned(), status(*refusal));
-        let refusals = Refusal::ALL.iter().map(of_refusal);
-        let failures = Failure::ALL.iter().map(|failure| (failure.code().to_owned(), 503));
+        let refusals = Refusal::ALL.iter().map(|refusal| code_and_status(refused(*refusal)));
+        let failures = Failure::ALL.iter().map(|failure| code_and_status(unavailable(*failure)));
         let requests = RequestError::ALL.iter().map(|error| code_and_status(error.to_api_error()));
         let shared = [
             ApiError::unauthorized(),
@@ -260,16 +285,13 @@ mod tests {
             ApiError::too_large(1),
             ApiError::unprocessable(vec![]),
             shared::json::not_utf8(),
+            not_found(Entity::ApiKey),
+            exceeded_limit(Exceeded::Rate { retry_after_seconds: 1 }),
+            exceeded_limit(Exceeded::InProgress),
+            unexpected_failure(),
+            edge_pending(),
         ];
-        let responses = [
-            ("entity_not_found", 404),
-            ("rate_limited", 429),
-            ("too_many_requests_in_progress", 429),
-            ("internal_error", 500),
-            ("edge_propagation_pending", 503),
-        ];
-        let responses = responses.map(|(code, status)| (code.to_owned(), status));
-        refusals.chain(failures).chain(requests).chain(shared.map(code_and_status)).chain(responses).collect()
+        refusals.chain(failures).chain(requests).chain(shared.map(code_and_status)).collect()
     }
 
     /// Code and status of every row of the table in the documentation.
