@@ -1,5 +1,7 @@
 //! Every route, and the layers around them.
 
+use std::sync::LazyLock;
+
 use axum::{Extension, Router};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -62,10 +64,11 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(operations::openapi))
 }
 
-/// The description of every route.
+/// The description of every route, made once.
 #[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    complete(routes().split_for_parts().1)
+pub fn openapi() -> &'static utoipa::openapi::OpenApi {
+    static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| complete(routes().split_for_parts().1));
+    &DOCUMENT
 }
 
 /// The route that the Worker calls for itself, if there is a Worker. Clients do not use it, so it is not in the description.
@@ -78,12 +81,12 @@ fn routes_of_the_edge(config: &Config) -> Router<AppState> {
 
 /// The server.
 pub fn router(state: AppState, config: &Config) -> Router {
-    let (router, description) = routes().split_for_parts();
+    let (router, _) = routes().split_for_parts();
     let router = router
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(Extension(operations::MetricsAccess::new(config)))
-        .layer(Extension(operations::Description::new(complete(description))))
+        .layer(Extension(operations::Description(openapi())))
         .with_state(state.clone());
     middleware::around(router, routes_of_the_edge(config).with_state(state.clone()), state)
 }

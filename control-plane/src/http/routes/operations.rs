@@ -1,6 +1,6 @@
 //! Routes for operators: health, readiness, metrics, and the description of the API.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use axum::{
     Extension, Json,
@@ -136,16 +136,9 @@ pub async fn metrics(
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-/// The description of the API, made once.
+/// The description of the API.
 #[derive(Clone)]
-pub struct Description(Arc<utoipa::openapi::OpenApi>);
-
-impl Description {
-    /// This one.
-    pub fn new(description: utoipa::openapi::OpenApi) -> Self {
-        Self(Arc::new(description))
-    }
-}
+pub struct Description(pub &'static utoipa::openapi::OpenApi);
 
 /// Get this document.
 #[utoipa::path(get, path = "/openapi.json", tag = "operations",
