@@ -10,44 +10,49 @@ use crate::{
     record::{ApiKeyGrant, Owner, Record},
 };
 
-/// A customer's key, without its text. The fields that WorkOS clients know are always present, nulls included, because they
-/// insist on it. Those that only we have come after them, and each is left out as long as it says nothing.
+/// An API key of an organization or of a user, without its value.
+///
+/// `enabled`, `not_before`, `ip_allow_list` and `metadata` are omitted while they have no effect.
+// WorkOS's clients insist on the fields that they know, so those are always present, nulls included.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(as = ApiKey))]
 pub struct ApiKeyObject<'a> {
     /// Always `api_key`.
     pub object: &'static str,
-    /// Its id.
+    /// The id of the key.
     pub id: &'a str,
-    /// Whose it is.
+    /// The organization or the user that owns the key.
     pub owner: &'a Owner,
-    /// What people call it.
+    /// The display name.
     pub name: &'a str,
-    /// What people may see of its text.
+    /// The prefix and the last four characters of the value, such as `lk_live_…G1yY`. Safe to display.
     pub obfuscated_value: &'a str,
-    /// When it was last used. The edge knows this only as of the record's sealing.
+    /// When a validation last accepted the key. Null if none has. The edge can return an older time.
+    #[cfg_attr(feature = "server", schema(required))]
     pub last_used_at: Option<Rfc3339>,
-    /// From when on it is refused.
+    /// When the key expires. Null if it does not expire.
+    #[cfg_attr(feature = "server", schema(required))]
     pub expires_at: Option<Rfc3339>,
-    /// The slugs of what it may do: of a user's key, what the user's role allows too.
+    /// The slugs of the key's permissions. A user's key has its effective permissions here, which the user's role can
+    /// limit.
     #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub permissions: Cow<'a, [String]>,
-    /// When it was created.
+    /// When the key was created.
     pub created_at: Rfc3339,
-    /// When it was last changed.
+    /// When the key was last changed.
     pub updated_at: Rfc3339,
-    /// False if it is refused for the time being. Left out otherwise.
+    /// False while the key is disabled. Omitted while it is enabled.
     #[serde(skip_serializing_if = "is_true")]
     #[cfg_attr(feature = "server", schema(required = false))]
     pub enabled: bool,
-    /// Until when it is refused. Left out if it was accepted from the beginning.
+    /// When the key becomes valid. Omitted if it is valid from its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Rfc3339>,
-    /// The addresses and ranges that it may be used from. Left out if that is anywhere.
+    /// The IP addresses and CIDR ranges that the key can be used from. Omitted if there is no limit.
     #[serde(skip_serializing_if = "<[IpNet]>::is_empty")]
     #[cfg_attr(feature = "server", schema(value_type = Vec<String>, required = false))]
     pub ip_allow_list: &'a [IpNet],
-    /// The product's own notes. Left out if there are none.
+    /// Your own key-value pairs. Omitted if there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "server", schema(required = false))]
     pub metadata: &'a BTreeMap<String, String>,

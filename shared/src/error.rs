@@ -11,28 +11,28 @@ pub struct ApiError {
     pub body: ErrorBody,
 }
 
-/// What a caller reads of an error.
+/// The body of an error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
-    /// One sentence for people: what is wrong and, where it helps, what to do.
+    /// A human-readable explanation of the error. It can change: compare `code` instead.
     pub message: String,
-    /// A stable code for programs.
+    /// A stable, machine-readable code.
     pub code: String,
-    /// The fields at fault, where the request was understood but not acceptable.
+    /// The fields at fault. Present with status 422, and with a few codes of status 400.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
 
-/// What is wrong with one field.
+/// An error of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FieldError {
-    /// A stable code for programs.
+    /// A stable, machine-readable code.
     pub code: String,
-    /// The field, with dots between the levels.
+    /// The field, with dots between levels, such as `permissions.1` or `metadata.tier`.
     pub field: String,
-    /// One sentence for people.
+    /// A human-readable explanation of the error.
     pub message: String,
 }
 

@@ -81,24 +81,24 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A tenant of this server: staging, production, or one per product.
+    /// The id of an environment: `environment_` and a ULID.
     EnvironmentId = "environment";
-    /// A customer of the product.
+    /// The id of an organization: `org_` and a ULID.
     OrganizationId = "org";
-    /// A domain of an organization.
+    /// The id of a domain of an organization: `org_domain_` and a ULID.
     OrganizationDomainId = "org_domain";
-    /// A person in an organization.
+    /// The id of a user: `user_` and a ULID.
     UserId = "user";
-    /// That a user belongs to an organization.
+    /// The id of a membership: `om_` and a ULID.
     MembershipId = "om";
-    /// What a user is in an organization.
+    /// The id of a role: `role_` and a ULID.
     RoleId = "role";
-    /// A customer's key.
+    /// The id of an API key: `api_key_` and a ULID.
     ApiKeyId = "api_key";
-    /// A key of the product's own back end.
+    /// The id of a management key: `management_key_` and a ULID.
     ManagementKeyId = "management_key";
-    /// A request whose sender gave it no name.
+    /// The id of a request that was sent without one: `req_` and a ULID.
     RequestId = "req";
-    /// A permission that keys can carry.
+    /// The id of a permission: `perm_` and a ULID.
     PermissionId = "perm";
 }

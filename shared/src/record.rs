@@ -128,21 +128,21 @@ pub struct ManagementKeyGrant {
     pub accepts_foreign: bool,
 }
 
-/// Whose a customer's key is.
+/// The owner of an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub enum Owner {
-    /// An organization's.
+    /// An organization.
     Organization {
-        /// The organization.
+        /// The id of the organization.
         id: OrganizationId,
     },
-    /// A user's, within an organization.
+    /// A user, in one organization.
     User {
-        /// The user.
+        /// The id of the user.
         id: UserId,
-        /// The organization.
+        /// The id of the organization that the key works in.
         organization_id: OrganizationId,
     },
 }

@@ -54,7 +54,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A [`Timestamp`] that JSON shows as RFC 3339: the form in which requests and answers speak of time.
+/// A date and time in RFC 3339. Requests can use any offset. Responses are in UTC, with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime, examples("2026-01-15T12:00:00.000Z")))]

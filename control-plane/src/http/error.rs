@@ -17,9 +17,9 @@ use crate::{
 #[derive(IntoResponses)]
 #[response(
     status = 503,
-    description = "`edge_propagation_pending`: the change is committed, but not effective at the edge yet. Repeat the same call after \
-        `Retry-After` seconds: it resumes the wait and returns the response that this call did not get. With any other code, \
-        Latchkey is overloaded or cannot reach its database."
+    description = "With the code `edge_propagation_pending`, the change is committed, but not effective at the edge yet. Repeat the \
+        same call after `Retry-After` seconds: it resumes the wait and returns the response of this call. With any other code, the \
+        database is busy or unavailable. Retry after `Retry-After` seconds."
 )]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `Error` makes the response")]
 pub struct EdgePending(ErrorBody);

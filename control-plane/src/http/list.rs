@@ -8,23 +8,25 @@ use crate::{
     storage::Page,
 };
 
-/// One page of a list, as answers show it.
+/// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
     /// Always `list`.
     pub object: &'static str,
-    /// The items.
+    /// The items of the page.
     pub data: Vec<T>,
-    /// Where the neighbouring pages are.
+    /// The cursors of the previous and the next page.
     pub list_metadata: ListMetadata,
 }
 
-/// Where the neighbouring pages are.
+/// The cursors of the previous and the next page.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListMetadata {
-    /// Hand it in as `before` to see what comes before this page; null if nothing does.
+    /// Send it as `before` to get the previous page. Null on the first page.
+    #[schema(required)]
     pub before: Option<String>,
-    /// Hand it in as `after` to see what comes after this page; null if nothing does.
+    /// Send it as `after` to get the next page. Null on the last page.
+    #[schema(required)]
     pub after: Option<String>,
 }
 

@@ -1,213 +1,89 @@
-//! The description of the API, made from the descriptions of its routes and what all of them have in common.
+//! The description of the API, made from the descriptions of its routes and from what is added to them here.
+//!
+//! | module | what it adds |
+//! | --- | --- |
+//! | `common_errors` | the errors that operations have in common |
+//! | `headers` | the headers of responses |
+//! | `examples` | examples of bodies |
+//! | `descriptions` | the introduction, and the descriptions of parameters and of successful responses |
+//! | `shared_responses` | references to responses that several operations have |
+
+mod common_errors;
+mod descriptions;
+mod examples;
+mod headers;
+mod shared_responses;
+#[cfg(test)]
+mod tests;
+mod walk;
 
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ContentBuilder, Ref, RefOr, ResponseBuilder,
-        path::{Operation, Parameter, ParameterIn},
-        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+        Ref, RefOr, Schema,
+        schema::ArrayItems,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
-use super::{extract::idempotency, middleware::limits::is_exempt};
-
 #[derive(OpenApi)]
 #[openapi(
-    info(
-        title = "Latchkey",
-        description = "API keys for the customers of your product: create, scope, list, expire, revoke, validate."
-    ),
+    info(title = "Latchkey"),
     servers((
         url = "{base_url}",
-        description = "The Worker, which answers validations itself and passes everything else on, or the control plane.",
-        variables(("base_url" = (default = "http://127.0.0.1:8787", description = "Where yours is deployed.")))
+        description = "The Worker or, without one, the control plane.",
+        variables(("base_url" = (default = "http://127.0.0.1:8787", description = "The URL of your deployment.")))
     )),
     tags(
-        (name = "api_keys", description = "Keys of your customers: create, list, update, rotate, expire, revoke, validate."),
-        (name = "organizations", description = "Your customers. Each key belongs to one."),
-        (name = "users", description = "People who work for your customers, as far as their keys need it."),
-        (name = "memberships", description = "Which user belongs to which organization, and with which role."),
-        (name = "permissions", description = "What your product lets keys do, and which of it customers may pick."),
-        (name = "roles", description = "What users may do, and so what their keys can be allowed: for all organizations, or for one."),
-        (name = "usage", description = "How often keys were validated, and with which result."),
-        (name = "operations", description = "Health, readiness, metrics and this document, for those who run the server.")
+        (name = "api_keys", description = "The API keys of your customers: create, validate, update, rotate, expire and revoke them."),
+        (name = "organizations", description = "Your customers. Each API key belongs to one organization."),
+        (name = "users", description = "The users of organizations, who can have API keys of their own."),
+        (name = "memberships", description = "The organizations that a user belongs to, and the user's role in each."),
+        (name = "permissions", description = "The permissions of your product, and those that customers can put on API keys."),
+        (name = "roles", description = "Sets of permissions that limit the API keys of users. A role belongs to the environment or to one organization."),
+        (name = "usage", description = "Counts of the validations in the environment, by time and outcome."),
+        (name = "operations", description = "Health, readiness, metrics and this document, for operators.")
     ),
     components(schemas(shared::error::ErrorBody, shared::id::ApiKeyId, shared::id::OrganizationId)),
-    modifiers(&CommonParts),
+    modifiers(&Authentication),
     security(("management_key" = []))
 )]
 pub(super) struct Document;
 
-/// What every operation has in common: how callers show who they are, and the errors that any of them can meet.
-struct CommonParts;
+/// How callers authenticate.
+struct Authentication;
 
-impl Modify for CommonParts {
+impl Modify for Authentication {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("A management key, `mk_…`. `latchkey management-keys create` makes one."))
-            .build();
+        let description = "A management key, `mk_…`. `latchkey management-keys create` creates one. Each operation names the scope that \
+                           the key needs.";
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("management_key", SecurityScheme::Http(bearer));
     }
 }
 
-/// Adds to the description of the routes what all of them have in common.
+/// Adds what the descriptions of the routes do not contain.
 pub(super) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    add_common_errors(&mut document);
-    describe_successes(&mut document);
+    refer_to_items(&mut document);
+    common_errors::add(&mut document);
+    headers::add(&mut document);
+    examples::add(&mut document);
+    descriptions::add(&mut document);
+    shared_responses::refer_to_all(&mut document);
     document
 }
 
-const UNPROCESSABLE: &str = "The request was understood and cannot be accepted; `errors` names the fields at fault.";
-const UNPROCESSABLE_OR_REUSED: &str = "The request was understood and cannot be accepted; `errors` names the fields at fault. With the code \
-     `idempotency_key_reused`, there was another request with this Idempotency-Key.";
-
-/// Whether it needs a management key. What operators and load balancers request does not.
-fn is_protected(operation: &Operation) -> bool {
-    operation.security.as_deref() != Some(&[SecurityRequirement::default()])
-}
-
-/// The errors that an operation can answer for what it is. Those of its own are in its description.
-fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'static str)> {
-    let mut errors = vec![
-        ("408", "The request took longer than it may."),
-        ("414", "The URL is too long."),
-        ("500", "Latchkey failed; its log says why."),
-        ("503", "Latchkey is overloaded or cannot reach its database; try again after `Retry-After` seconds."),
-    ];
-    if !is_exempt(path) {
-        errors.push(("429", "There were too many requests; try again after `Retry-After` seconds."));
-    }
-    let is_in_query =
-        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);
-    let is_idempotency_key =
-        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.name == idempotency::HEADER);
-    if is_protected(operation) {
-        errors.extend([("401", "No valid management key was sent."), ("403", "The management key lacks the scope.")]);
-    }
-    if operation.request_body.is_some() {
-        errors.extend([
-            ("400", "The body is not JSON, or a header is not as it must be."),
-            ("413", "The body is too long."),
-        ]);
-    }
-    if operation.request_body.is_some() || operation.parameters.iter().flatten().any(is_in_query) {
-        let is_repeatable = operation.parameters.iter().flatten().any(is_idempotency_key);
-        errors.push(("422", if is_repeatable { UNPROCESSABLE_OR_REUSED } else { UNPROCESSABLE }));
-    }
-    if path.contains('{') {
-        errors.push(("404", "There is no such thing in this environment."));
-    }
-    errors
-}
-
-/// OpenAPI wants a description of each response, and that of a success is its body.
-fn describe_successes(document: &mut utoipa::openapi::OpenApi) {
-    for (status, response) in operations(document).flat_map(|(_, operation)| &mut operation.responses.responses) {
-        if let RefOr::T(response) = response
-            && response.description.is_empty()
+/// The schema of a list repeats that of its items, because it is generic. A reference is shorter, and generated clients
+/// then have one type for both.
+fn refer_to_items(document: &mut utoipa::openapi::OpenApi) {
+    let components = document.components.get_or_insert_default();
+    for (name, schema) in &mut components.schemas {
+        let Some(item) = name.strip_prefix("List_") else { continue };
+        if let RefOr::T(Schema::Object(list)) = schema
+            && let Some(RefOr::T(Schema::Array(data))) = list.properties.get_mut("data")
         {
-            (if status == "201" { "Created" } else { "Success" }).clone_into(&mut response.description);
+            data.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
         }
-    }
-}
-
-fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = (&String, &mut Operation)> {
-    document.paths.paths.iter_mut().flat_map(|(path, item)| {
-        let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        methods.into_iter().flatten().map(move |operation| (path, operation))
-    })
-}
-
-fn add_common_errors(document: &mut utoipa::openapi::OpenApi) {
-    for (path, operation) in operations(document) {
-        for (status, description) in common_errors(path, operation) {
-            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
-            let response = ResponseBuilder::new().description(description).content("application/json", body);
-            let responses = &mut operation.responses.responses;
-            responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
-    use shared::reason::Reason;
-
-    #[test]
-    fn every_reference_in_the_document_leads_somewhere() {
-        fn references(value: &Value) -> Vec<String> {
-            match value {
-                Value::Object(fields) => fields
-                    .iter()
-                    .flat_map(|(name, value)| match value {
-                        Value::String(reference) if name == "$ref" => vec![reference.clone()],
-                        value => references(value),
-                    })
-                    .collect(),
-                Value::Array(items) => items.iter().flat_map(references).collect(),
-                _ => vec![],
-            }
-        }
-        let document = serde_json::to_value(crate::http::openapi()).unwrap();
-        let references = references(&document);
-        assert!(references.len() > 20);
-        for reference in references {
-            assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
-        }
-    }
-
-    #[test]
-    fn every_operation_has_an_id_of_its_own_and_a_tag_that_is_described() {
-        let document = serde_json::to_value(crate::http::openapi()).unwrap();
-        let names = |list: &Value| -> Vec<String> {
-            list.as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap().to_owned()).collect()
-        };
-        let tags = names(&document["tags"]);
-        let mut ids = BTreeSet::new();
-        for operation in
-            document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
-        {
-            let id = operation["operationId"].as_str().unwrap();
-            assert!(id.starts_with(char::is_lowercase) && id.chars().all(char::is_alphanumeric), "{id}");
-            assert!(ids.insert(id.to_owned()), "{id} stands twice");
-            for tag in operation["tags"].as_array().unwrap() {
-                assert!(tags.iter().any(|described| described == tag), "{id}: {tag}");
-            }
-        }
-    }
-
-    #[test]
-    fn refusal_codes_are_those_of_the_table() {
-        let document = serde_json::to_value(crate::http::openapi()).unwrap();
-        let codes: Vec<&str> = Reason::EVERY.iter().map(|reason| reason.code()).collect();
-        assert_eq!(document["components"]["schemas"]["RefusalCode"]["enum"], serde_json::json!(codes));
-    }
-
-    #[test]
-    fn readme_has_every_refusal_code_with_its_status() {
-        let readme = include_str!("../../../README.md");
-        let rows = readme.lines().skip_while(|line| !line.starts_with("| `code` | the key |")).skip(2);
-        let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
-        assert_eq!(rows.len(), Reason::EVERY.len());
-        for (row, reason) in rows.iter().zip(Reason::EVERY) {
-            let is_whole = row.starts_with(&format!("| `{}` |", reason.code()))
-                && row.ends_with(&format!("| {} |", reason.status()));
-            assert!(is_whole, "{row}");
-        }
-    }
-
-    #[test]
-    fn the_document_that_is_checked_in_is_that_of_the_code() {
-        let checked_in = include_str!("../../openapi.json");
-        let of_the_code = crate::http::openapi().to_pretty_json().unwrap();
-        assert!(
-            checked_in.trim_end() == of_the_code,
-            "run `cargo run -p control-plane -- openapi > control-plane/openapi.json` and read the difference"
-        );
     }
 }

@@ -15,14 +15,16 @@ const LIFETIME_MIN_SECONDS: i64 = 60;
 /// The longest lifetime that a policy can name: a hundred years of 365 days.
 const LIFETIME_MAX_SECONDS: i64 = 100 * 365 * 24 * 60 * 60;
 
-/// How long the keys of an organization may live. Both fields are required, so that a misspelt name lifts no limit.
+/// The limits on the lifetime of an organization's keys. Both fields are required, so that a typo cannot remove a
+/// limit.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct SetApiKeyExpiryPolicy {
-    /// The longest lifetime of a key, in seconds. Null: no limit.
+    /// The maximum lifetime of a key, in seconds: 60 to 3,153,600,000 (100 years). With null there is no limit.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required, minimum = 60, maximum = 3_153_600_000_i64)]
     max_lifetime_seconds: Option<i64>,
-    /// The lifetime of a key that is created without `expires_at`, in seconds. Null: the longest lifetime.
+    /// The lifetime of a key that is created without `expires_at`, in seconds: 60 to 3,153,600,000, and no more than
+    /// the maximum. With null it is the maximum.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required, minimum = 60, maximum = 3_153_600_000_i64)]
     default_lifetime_seconds: Option<i64>,

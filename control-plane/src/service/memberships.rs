@@ -22,31 +22,33 @@ use crate::storage::{
     users::{self, User},
 };
 
-/// A new membership.
+/// A membership to create.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateMembership {
-    /// The user.
+    /// The id of the user.
     pub user_id: String,
-    /// The organization.
+    /// The id of the organization.
     pub organization_id: String,
-    /// The role: the slug of a role of the organization or of the environment. Default: `member`.
+    /// The slug of the user's role: a role of the organization or of the environment. Default: `member`, or the current
+    /// role if an inactive membership becomes active again.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48)]
     role_slug: Option<String>,
-    /// The same as a list of one, for clients that send it so.
+    /// `role_slug` as a list of one, for compatibility with WorkOS. Send one of the two fields.
     #[serde(default)]
     #[schema(min_items = 1, max_items = 1)]
     role_slugs: Option<Vec<String>>,
 }
 
-/// Changes of a membership.
+/// Changes to a membership.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdateMembership {
-    /// The role: the slug of a role of the organization or of the environment. If left out, the role stays.
+    /// The slug of the user's role: a role of the organization or of the environment. If omitted, the role does not
+    /// change.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48)]
     role_slug: Option<String>,
-    /// The same as a list of one, for clients that send it so.
+    /// `role_slug` as a list of one, for compatibility with WorkOS. Send one of the two fields.
     #[serde(default)]
     #[schema(min_items = 1, max_items = 1)]
     role_slugs: Option<Vec<String>>,

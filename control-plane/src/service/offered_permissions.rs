@@ -17,13 +17,13 @@ use crate::storage::{
 /// How many permissions a list may have.
 const OFFERED_MAX: usize = 500;
 
-/// The permissions that customers may put on keys. A list that is left out or null offers every permission.
+/// The permissions that are offered for API keys. If a list is omitted or null, all permissions are offered.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiKeyPermissions {
-    /// The slugs that an organization's key may have.
+    /// The slugs of the permissions that keys of organizations can have. At most 500.
     #[serde(default)]
     organization: Option<Vec<String>>,
-    /// The slugs that a user's key may have.
+    /// The slugs of the permissions that keys of users can have. At most 500.
     #[serde(default)]
     user: Option<Vec<String>>,
 }

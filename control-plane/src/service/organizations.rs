@@ -24,61 +24,64 @@ use crate::storage::{
 /// How long a search waits for others.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A new organization.
+/// An organization to create.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateOrganization {
-    /// The name that people read.
+    /// The display name. At most 255 characters.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
-    /// Its domains, each of them `pending`. Ignored if `domain_data` is given.
+    /// The domains of the organization, each in the state `pending`. At most 50. Ignored if `domain_data` is sent.
     #[serde(default)]
     domains: Option<Vec<String>>,
-    /// Its domains, with their states.
+    /// The domains of the organization, with their states. At most 50.
     #[serde(default)]
     domain_data: Option<Vec<DomainData>>,
-    /// Your own data: at most 50 entries.
+    /// Your own key-value pairs: at most 50, with keys of at most 40 and values of at most 600 characters.
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
-    /// Your own id of the organization: at most 128 printable ASCII characters, unique within the environment.
+    /// Your own id for the organization: 1 to 128 printable ASCII characters, unique among the organizations of the
+    /// environment.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     external_id: Option<String>,
-    /// Stored for compatibility; it has no effect.
+    /// Stored for compatibility with WorkOS. It has no effect. Default: false.
     #[serde(default)]
     allow_profiles_outside_organization: Option<bool>,
 }
 
-/// Changes of an organization. Fields that are left out keep their value.
+/// Changes to an organization. Omitted fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdateOrganization {
-    /// The name that people read.
+    /// The display name. At most 255 characters.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 255)]
     name: Option<String>,
-    /// All of its domains. Ignored if `domain_data` is given.
+    /// All domains of the organization, each in the state `pending`. At most 50. Ignored if `domain_data` is sent.
     #[serde(default)]
     domains: Option<Vec<String>>,
-    /// All of its domains, with their states.
+    /// All domains of the organization, with their states. At most 50.
     #[serde(default)]
     domain_data: Option<Vec<DomainData>>,
-    /// Entries to add or replace. An entry that is null is removed; null instead of the object removes all entries.
+    /// Key-value pairs to add or replace. A null value removes its entry; null instead of the object removes all
+    /// entries.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     metadata: Option<Option<BTreeMap<String, Option<String>>>>,
-    /// Your own id of the organization. Null removes it.
+    /// Your own id for the organization: 1 to 128 printable ASCII characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     external_id: Option<Option<String>>,
-    /// Stored for compatibility; it has no effect.
+    /// Stored for compatibility with WorkOS. It has no effect. Default: false.
     #[serde(default)]
     allow_profiles_outside_organization: Option<bool>,
 }
 
-/// A domain, as requests name it.
+/// A domain of an organization and its state.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct DomainData {
     /// The domain, such as `example.com`.
     domain: String,
+    /// Whether you have verified the domain.
     state: DomainState,
 }
 

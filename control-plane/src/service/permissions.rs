@@ -19,34 +19,35 @@ use crate::storage::{
     roles,
 };
 
-/// A new permission.
+/// A permission to create.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreatePermission {
-    /// The name that keys carry: lowercase letters, digits, and `-_:.*`. `posts:*` on a key grants every permission that begins
-    /// with `posts:`.
+    /// The name in code, on keys and in roles: 1 to 48 lowercase letters, digits, and `-_:.*`. On a key, `posts:*`
+    /// grants every permission that begins with `posts:`, and `*` grants all. It cannot be changed.
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     slug: String,
-    /// The name that people read.
+    /// The display name. At most 48 characters.
     #[schema(min_length = 1, max_length = 48)]
     name: String,
-    /// What the permission allows, for people.
+    /// What the permission allows. At most 150 characters.
     #[serde(default)]
     #[schema(max_length = 150)]
     description: Option<String>,
-    /// The kind of resource that it applies to. Default: `organization`.
+    /// The type of resource that the permission applies to, as 1 to 48 lowercase letters, digits, and `-_:.*`. Default:
+    /// `organization`.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     resource_type_slug: Option<String>,
 }
 
-/// Changes of a permission. Fields that are left out keep their value. The slug cannot be changed.
+/// Changes to a permission. Omitted fields keep their values. The slug cannot be changed.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdatePermission {
-    /// The name that people read.
+    /// The display name. At most 48 characters.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48)]
     name: Option<String>,
-    /// What the permission allows, for people. Null removes it.
+    /// What the permission allows. At most 150 characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, max_length = 150)]
     description: Option<Option<String>>,

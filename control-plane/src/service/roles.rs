@@ -28,70 +28,73 @@ use crate::storage::{
 /// The role of a member if no other is named. Every environment has it from the beginning.
 pub const DEFAULT_ROLE: &str = "member";
 
-/// A new role of the environment.
+/// A role to create for all organizations of the environment.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateRole {
-    /// The name that programs use: lowercase letters, digits, and `-_:.*`.
+    /// The name in code: 1 to 48 lowercase letters, digits, and `-_:.*`. It cannot be changed.
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     slug: String,
-    /// The name that people read.
+    /// The display name. At most 48 characters.
     #[schema(min_length = 1, max_length = 48)]
     name: String,
-    /// What the role is for.
+    /// What the role is for. At most 150 characters.
     #[serde(default)]
     #[schema(max_length = 150)]
     description: Option<String>,
-    /// The kind of resource that it applies to. Default: `organization`.
+    /// The type of resource that the role applies to, as 1 to 48 lowercase letters, digits, and `-_:.*`. Default:
+    /// `organization`.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     resource_type_slug: Option<String>,
 }
 
-/// A new role of an organization.
+/// A role to create for one organization.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateOrganizationRole {
-    /// The name that programs use: lowercase letters, digits, and `-_:.*`. Default: `org-` and the name.
+    /// The name in code: 1 to 48 lowercase letters, digits, and `-_:.*`. It cannot be changed. Default: made from the
+    /// name, such as `org-billing-admin` for `Billing admin`.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     slug: Option<String>,
-    /// The name that people read.
+    /// The display name. At most 48 characters.
     #[schema(min_length = 1, max_length = 48)]
     name: String,
-    /// What the role is for.
+    /// What the role is for. At most 150 characters.
     #[serde(default)]
     #[schema(max_length = 150)]
     description: Option<String>,
-    /// The kind of resource that it applies to. Default: `organization`.
+    /// The type of resource that the role applies to, as 1 to 48 lowercase letters, digits, and `-_:.*`. Default:
+    /// `organization`.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     resource_type_slug: Option<String>,
 }
 
-/// Changes of a role. Fields that are left out keep their value. The slug cannot be changed.
+/// Changes to a role. Omitted fields keep their values. The slug cannot be changed.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdateRole {
-    /// The name that people read.
+    /// The display name. At most 48 characters.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48)]
     name: Option<String>,
-    /// What the role is for. Null removes it.
+    /// What the role is for. At most 150 characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, max_length = 150)]
     description: Option<Option<String>>,
 }
 
-/// All permissions of a role.
+/// All permissions of a role. They replace those that it has.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct SetRolePermissions {
-    /// The slugs of permissions of this environment: at most 200.
+    /// The slugs of permissions of the environment. At most 200.
     #[schema(max_items = 200)]
     permissions: Vec<String>,
 }
 
-/// One more permission of a role.
+/// A permission to add to a role.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct AddRolePermission {
-    /// The slug of a permission of this environment.
+    /// The slug of a permission of the environment.
     #[schema(min_length = 1, max_length = 48)]
     slug: String,
 }

@@ -21,68 +21,69 @@ use crate::storage::{
     users::{self as rows, Filter, User},
 };
 
-/// A new user. No field is required.
+/// A user to create. Every field is optional; an `external_id` is enough to find the user again.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateUser {
-    /// The e-mail address, unique within the environment regardless of case.
+    /// The e-mail address: at most 254 characters, unique in the environment regardless of case.
     #[serde(default)]
     #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
     email: Option<String>,
-    /// Whether you have verified the address.
+    /// Whether you have verified the e-mail address. Latchkey does not verify it. Default: false.
     #[serde(default)]
     email_verified: Option<bool>,
-    /// The first name.
+    /// The first name. At most 255 characters.
     #[serde(default)]
     #[schema(max_length = 255)]
     first_name: Option<String>,
-    /// The last name.
+    /// The last name. At most 255 characters.
     #[serde(default)]
     #[schema(max_length = 255)]
     last_name: Option<String>,
-    /// The full name.
+    /// The full name. At most 255 characters.
     #[serde(default)]
     #[schema(max_length = 255)]
     name: Option<String>,
-    /// Your own data: at most 50 entries.
+    /// Your own key-value pairs: at most 50, with keys of at most 40 and values of at most 600 characters.
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
-    /// Your own id of the user: at most 128 printable ASCII characters, unique within the environment.
+    /// Your own id for the user: 1 to 128 printable ASCII characters, unique among the users of the environment.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     external_id: Option<String>,
 }
 
-/// Changes of a user. Fields that are left out keep their value.
+/// Changes to a user. Omitted fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdateUser {
-    /// The e-mail address, unique within the environment regardless of case.
+    /// The e-mail address: at most 254 characters, unique in the environment regardless of case.
     #[serde(default)]
     #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
     email: Option<String>,
-    /// Whether you have verified the address.
+    /// Whether you have verified the e-mail address. Latchkey does not verify it. Default: false.
     #[serde(default)]
     email_verified: Option<bool>,
-    /// The first name. Null removes it.
+    /// The first name. At most 255 characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, max_length = 255)]
     first_name: Option<Option<String>>,
-    /// The last name. Null removes it.
+    /// The last name. At most 255 characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, max_length = 255)]
     last_name: Option<Option<String>>,
-    /// The full name. Null removes it.
+    /// The full name. At most 255 characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, max_length = 255)]
     name: Option<Option<String>>,
-    /// The language, such as `en-US`. Null removes it.
+    /// The language, such as `en-US`. At most 35 characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, max_length = 35)]
     locale: Option<Option<String>>,
-    /// Entries to add or replace. An entry that is null is removed; null instead of the object removes all entries.
+    /// Key-value pairs to add or replace. A null value removes its entry; null instead of the object removes all
+    /// entries.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     metadata: Option<Option<BTreeMap<String, Option<String>>>>,
-    /// Your own id of the user. Null removes it.
+    /// Your own id for the user: 1 to 128 printable ASCII characters. Null removes it.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     external_id: Option<Option<String>>,

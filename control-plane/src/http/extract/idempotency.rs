@@ -46,10 +46,10 @@ const NONCE_LENGTH: usize = 24;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `Idempotent` reads the header")]
 pub struct IdempotencyKey {
-    /// Any text of the caller's choice, such as a UUID. If the request is repeated with the same key and the same body within 24
-    /// hours, nothing more is created, and the answer is the one to the first request, with the header
-    /// `Idempotent-Replayed: true`.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[ -~]+$")]
+    /// A unique value of your choice, such as a UUID: 1 to 255 printable ASCII characters. If you repeat the request
+    /// with the same key and the same body within 24 hours, nothing more is created. The response is that of the first
+    /// request, with the header `Idempotent-Replayed: true`.
+    #[param(rename = "Idempotency-Key", value_type = String, required = false, min_length = 1, max_length = 255, pattern = "^[ -~]+$")]
     idempotency_key: Option<String>,
 }
 

@@ -17,14 +17,18 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `Query` reads the parameters")]
 pub struct ListParams {
-    /// Show what comes before the item with this id.
+    /// The id of an item: return the items before it. Cannot be sent together with `after`.
     before: Option<String>,
-    /// Show what comes after the item with this id.
+    /// The id of an item: return the items after it. Cannot be sent together with `before`.
     after: Option<String>,
-    /// How many items at the most.
+    /// The maximum number of items to return: 1 to 100. Default: 10.
     #[param(minimum = 1, maximum = 100, default = 10)]
     limit: Option<u32>,
-    /// By time of creation. `normal` is `desc` with `before` and `after` exchanged.
+    /// The order by creation time. Default: `desc`.
+    ///
+    /// - `asc`: oldest first
+    /// - `desc`: newest first
+    /// - `normal`: newest first, with `before` and `after` swapped, for compatibility with WorkOS
     #[param(inline)]
     order: Option<Order>,
 }

@@ -25,7 +25,7 @@ use crate::{
     state::AppState,
 };
 
-/// The state of the server.
+/// The health of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// Always `ok`.
@@ -37,21 +37,27 @@ const OK: Json<Health> = Json(Health { status: "ok" });
 /// The header that tells `latchkey doctor` which database the server has.
 pub const DATABASE_ID: HeaderName = HeaderName::from_static("latchkey-database");
 
-/// Check that the process is up.
+/// Check that the process runs.
+///
+/// Needs no management key.
 #[utoipa::path(get, path = "/health", tag = "operations",
     operation_id = "getHealth", security(()),
     responses((status = 200, body = Health, headers(
-        ("latchkey-database" = String, description = "Identifies the database: servers that share one send the same value.")))))]
+        ("latchkey-database" = String, description = "The id of the database. Servers that share a database send the same value.")))))]
 pub async fn health(State(state): State<AppState>) -> impl IntoResponse {
     (state.database_id.map(|id| [(DATABASE_ID, id.to_string())]), OK)
 }
 
-/// Check that the process can take requests: it is up, and its database accepts writes.
+/// Check that the process can serve requests.
 ///
-/// After SIGTERM, the response is 503 `shutting_down`.
+/// Returns 200 while the database accepts writes, and 503 otherwise. While the process shuts down, the code is
+/// `shutting_down`. Needs no management key. The Worker does not forward this route.
 #[utoipa::path(get, path = "/ready", tag = "operations",
     operation_id = "getReadiness", security(()),
-    responses((status = 200, body = Health)))]
+    responses(
+        (status = 200, body = Health),
+        (status = 503, description = "The database does not accept writes, or the process is shutting down.", body = ErrorBody),
+    ))]
 pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Error> {
     if state.is_draining() {
         return Err(RequestError::ShuttingDown.into());
@@ -118,12 +124,15 @@ impl MetricsAccess {
     }
 }
 
-/// Get the metrics, in Prometheus' text format.
+/// Get the metrics.
+///
+/// In the Prometheus text format. If the setting `metrics_token` is set, send it as a bearer token. Otherwise only
+/// clients on the same machine get the metrics. The Worker does not forward this route.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     operation_id = "getMetrics", security(()),
     responses(
-        (status = 200, content_type = "text/plain", body = String),
-        (status = 401, description = "The setting `metrics_token` was not sent.", body = ErrorBody),
+        (status = 200, description = "The metrics.", content_type = "text/plain", body = String),
+        (status = 401, description = "`metrics_token` is set, and the request does not have it as its bearer token.", body = ErrorBody),
         (status = 403, description = "`metrics_token` is not set, and the client is not on the same machine.", body = ErrorBody),
     ))]
 pub async fn metrics(
@@ -141,9 +150,11 @@ pub async fn metrics(
 pub struct Description(pub &'static utoipa::openapi::OpenApi);
 
 /// Get this document.
+///
+/// The OpenAPI description of all routes. Needs no management key.
 #[utoipa::path(get, path = "/openapi.json", tag = "operations",
     operation_id = "getOpenApi", security(()),
-    responses((status = 200, body = serde_json::Value)))]
+    responses((status = 200, description = "This document.", body = serde_json::Value)))]
 pub async fn openapi(Extension(Description(description)): Extension<Description>) -> impl IntoResponse {
     Json(description)
 }

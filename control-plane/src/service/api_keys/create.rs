@@ -14,59 +14,62 @@ use crate::{
     storage::api_keys::ApiKeySettings,
 };
 
-/// A new key of an organization.
+/// An API key to create for an organization.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateApiKey {
-    /// The name that people read.
+    /// The display name. At most 255 characters.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
-    /// The slugs of what the key may do: at most 100 permissions of this environment.
+    /// The slugs of the key's permissions: at most 100, which must be offered for keys of organizations. Default: none.
     #[serde(default)]
     #[schema(max_items = 100)]
     permissions: Option<Vec<String>>,
-    /// When the key expires: in the future, and no later than the organization's expiry policy allows. If left out or null, the
-    /// policy decides; without a policy, the key does not expire.
+    /// When the key expires: in the future, and no later than the organization's expiry policy allows. If omitted or
+    /// null, the policy's default lifetime applies, or its maximum. Without a policy, the key does not expire.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
-    /// When the key becomes valid. If left out or null, it is valid immediately.
+    /// When the key becomes valid: before `expires_at`. If omitted or null, the key is valid immediately.
     #[serde(default)]
     not_before: Option<Rfc3339>,
-    /// The addresses and ranges that the key may be used from, such as `192.0.2.7` and `2001:db8::/32`. If empty, it may be used
-    /// from anywhere.
+    /// The IP addresses and CIDR ranges that the key can be used from, such as `192.0.2.7` or `2001:db8::/32`. At most
+    /// 50. If omitted, null or empty, there is no limit.
     #[serde(default)]
     #[schema(max_items = 50)]
     ip_allow_list: Option<Vec<String>>,
-    /// Your own data: at most 50 entries, and 2048 bytes as JSON.
+    /// Your own key-value pairs: at most 50, with keys of at most 40 and values of at most 600 characters, and at most
+    /// 2048 bytes as JSON.
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
 }
 
-/// A new key of a user.
+/// An API key to create for a user.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateUserApiKey {
-    /// The name that people read.
+    /// The display name. At most 255 characters.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
-    /// The organization that the key works in. The user must be an active member of it.
+    /// The id of the organization that the key works in. The user must be an active member of it.
     pub organization_id: String,
-    /// The slugs of what the key may do: at most 100, each of them allowed by the user's role. The key's effective permissions
-    /// are at any time those that both the key and the role have.
+    /// The slugs of the key's permissions: at most 100, which must be offered for keys of users and allowed by the
+    /// user's role. The key's effective permissions are always those that both the key and the role have. Default:
+    /// none.
     #[serde(default)]
     #[schema(max_items = 100)]
     permissions: Option<Vec<String>>,
-    /// When the key expires: in the future, and no later than the organization's expiry policy allows. If left out or null, the
-    /// policy decides; without a policy, the key does not expire.
+    /// When the key expires: in the future, and no later than the organization's expiry policy allows. If omitted or
+    /// null, the policy's default lifetime applies, or its maximum. Without a policy, the key does not expire.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
-    /// When the key becomes valid. If left out or null, it is valid immediately.
+    /// When the key becomes valid: before `expires_at`. If omitted or null, the key is valid immediately.
     #[serde(default)]
     not_before: Option<Rfc3339>,
-    /// The addresses and ranges that the key may be used from, such as `192.0.2.7` and `2001:db8::/32`. If empty, it may be used
-    /// from anywhere.
+    /// The IP addresses and CIDR ranges that the key can be used from, such as `192.0.2.7` or `2001:db8::/32`. At most
+    /// 50. If omitted, null or empty, there is no limit.
     #[serde(default)]
     #[schema(max_items = 50)]
     ip_allow_list: Option<Vec<String>>,
-    /// Your own data: at most 50 entries, and 2048 bytes as JSON.
+    /// Your own key-value pairs: at most 50, with keys of at most 40 and values of at most 600 characters, and at most
+    /// 2048 bytes as JSON.
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
 }

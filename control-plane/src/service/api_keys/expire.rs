@@ -11,11 +11,11 @@ use crate::{
     storage::api_keys::{ApiKey, ApiKeySettings},
 };
 
-/// When a key expires.
+/// The new expiry of an API key.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ExpireApiKey {
-    /// When the key expires. If left out or in the past, it expires now. Null: it does not expire. A time beyond the organization's
-    /// expiry policy is refused, unless it is earlier than the present one.
+    /// When the key expires. If omitted or in the past, it expires now. With null it does not expire. A time later than
+    /// the organization's expiry policy allows is accepted only if it is not later than the current expiry.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<Rfc3339>)]
     expires_at: Option<Option<Rfc3339>>,

@@ -26,18 +26,19 @@ const OVERLAP_DEFAULT_SECONDS: i64 = 24 * 60 * 60;
 /// The longest overlap: 30 days.
 const OVERLAP_MAX_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-/// How to rotate a key.
+/// How to rotate an API key.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RotateApiKey {
-    /// How many seconds the old key stays valid. With 0 it is refused immediately. The overlap never extends its life.
+    /// How long the old key stays valid, in seconds: 0 to 2,592,000 (30 days). With 0 it expires immediately. Default:
+    /// 86,400 (a day). If the old key expires earlier, it keeps that expiry.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 2_592_000, default = 86400)]
     overlap_seconds: Option<i64>,
-    /// When the new key expires: in the future, and no later than the organization's expiry policy allows. If left out or null, the
-    /// policy's default lifetime applies; without one, the new key lives as long as the old one was created for.
+    /// When the new key expires: in the future, and no later than the organization's expiry policy allows. If omitted
+    /// or null, the policy's default lifetime applies. Without one, the new key has the same lifetime as the old key.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
-    /// The name of the new key. If left out or null, it is that of the old one.
+    /// The display name of the new key. At most 255 characters. If omitted or null, it is the old key's name.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 255)]
     name: Option<String>,

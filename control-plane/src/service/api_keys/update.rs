@@ -20,34 +20,36 @@ use crate::{
     },
 };
 
-/// Changes of a key. Fields that are left out keep their value.
+/// Changes to an API key. Omitted fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdateApiKey {
-    /// The name that people read.
+    /// The display name. At most 255 characters.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 255)]
     name: Option<String>,
-    /// All permissions of the key, by slug. Those that it does not have yet must be permissions of this environment.
+    /// The slugs of all permissions of the key, at most 100. Those that the key does not have yet must be offered for
+    /// keys of its kind and, for a user's key, allowed by the user's role.
     #[serde(default)]
     #[schema(max_items = 100)]
     permissions: Option<Vec<String>>,
-    /// Whether the key is accepted. False disables it until it is enabled again.
+    /// False disables the key: it is refused until it is enabled again.
     #[serde(default)]
     enabled: Option<bool>,
-    /// When the key becomes valid. Null: it is valid now.
+    /// When the key becomes valid: before `expires_at`. With null it is valid immediately.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<Rfc3339>)]
     not_before: Option<Option<Rfc3339>>,
-    /// All addresses and ranges that the key may be used from. If empty or null, it may be used from anywhere.
+    /// All IP addresses and CIDR ranges that the key can be used from. At most 50. If empty or null, there is no limit.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<Vec<String>>, max_items = 50)]
     ip_allow_list: Option<Option<Vec<String>>>,
-    /// Entries to add or replace. An entry that is null is removed; null instead of the object removes all entries.
+    /// Key-value pairs to add or replace. A null value removes its entry; null instead of the object removes all
+    /// entries. The limits are those of a new key.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     metadata: Option<Option<BTreeMap<String, Option<String>>>>,
-    /// When the key expires. A time in the past: now. Null: it does not expire. As with `POST /api_keys/{id}/expire`, the
-    /// organization's expiry policy applies, and a key that has expired stays expired.
+    /// When the key expires. With a time in the past it expires now; with null it does not expire. As with
+    /// `POST /api_keys/{id}/expire`, the organization's expiry policy applies, and an expired key stays expired.
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<Rfc3339>)]
     expires_at: Option<Option<Rfc3339>>,

@@ -6,7 +6,9 @@ use crate::{
     state::AppState,
 };
 
-/// Get the permissions that customers may put on keys.
+/// Get the permissions that are offered for API keys.
+///
+/// They are the permissions that customers can put on keys of organizations and on keys of users.
 #[utoipa::path(get, path = "/authorization/api_key_permissions", tag = "permissions",
     operation_id = "getApiKeyPermissions", security(("management_key" = ["permissions:read"])),
     responses((status = 200, body = ApiKeyPermissions)))]

@@ -13,9 +13,10 @@ use crate::{
     storage::Priority,
 };
 
-/// Set the permissions that customers may put on keys.
+/// Set the permissions that are offered for API keys.
 ///
-/// It applies to what is granted from now on. Keys that have other permissions keep them, until those permissions are deleted.
+/// Replaces both lists. Applies to permissions that are put on keys from now on; existing keys keep the permissions
+/// that they have.
 #[utoipa::path(put, path = "/authorization/api_key_permissions", tag = "permissions",
     operation_id = "setApiKeyPermissions", security(("management_key" = ["permissions:write"])),
     request_body = ApiKeyPermissions,

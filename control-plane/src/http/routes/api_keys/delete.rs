@@ -17,15 +17,15 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `Query` reads the parameter")]
 pub struct RevokeParams {
-    /// Why, in a few words, for those who list revoked keys. It is a query parameter because many clients and proxies send no
-    /// body with DELETE.
+    /// The reason, which lists of revoked keys show as `revoked_reason`. At most 200 characters. Default: `deleted`.
     #[param(min_length = 1, max_length = 200, default = "deleted")]
     reason: Option<String>,
 }
 
-/// Revoke an API key, permanently.
+/// Revoke an API key permanently.
 ///
-/// Returns once the change is effective at the edge.
+/// Returns once the change is effective at the edge: at most 2 seconds after the response, the key is refused
+/// everywhere.
 #[utoipa::path(delete, path = "/api_keys/{id}", tag = "api_keys",
     operation_id = "revokeApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path), RevokeParams),

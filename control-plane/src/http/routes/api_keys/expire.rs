@@ -15,16 +15,17 @@ use crate::{
     storage::Priority,
 };
 
-/// Expire an API key now or later, or change a later expiry. A key that has expired stays expired.
+/// Set when an API key expires.
 ///
-/// Returns once the change is effective at the edge.
+/// Without a body, or without `expires_at`, the key expires now. An expired key stays expired. Returns once the change
+/// is effective at the edge.
 #[utoipa::path(post, path = "/api_keys/{id}/expire", tag = "api_keys",
     operation_id = "expireApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path)),
     request_body(content = Option<ExpireApiKey>),
     responses(
         (status = 200, body = ShownApiKey),
-        (status = 409, description = "The key has expired already.", body = ErrorBody),
+        (status = 409, description = "The API key has expired.", body = ErrorBody),
         EdgePending,
     ))]
 pub async fn expire(

@@ -14,31 +14,35 @@ use crate::{
     state::AppState,
 };
 
-/// A key, and which version of it the edge has.
+/// An API key, and its versions at the edge.
 #[derive(Serialize, ToSchema)]
 pub struct ApiKeyAtEdge {
     #[serde(flatten)]
     key: ShownApiKey,
-    /// Left out if no edge is configured.
+    /// The versions of the key in the database and at the edge. Omitted if no edge is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     edge: Option<EdgeVersions>,
 }
 
-/// Which version of a key is where, now. The highest one counts: the edge accepts nothing older than what the change feed has.
+/// The current versions of a key. The highest version counts: the edge accepts none that is older than that in the
+/// change feed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EdgeVersions {
     /// The version in the database.
     database: i64,
-    /// The version in the change feed. Null if it has none, as for a key that has not changed for a week, or if it is unknown.
+    /// The version in the change feed. Null if the feed has none, as for a key that has not changed for a week, or if
+    /// it is unknown.
+    #[schema(required)]
     feed: Option<i64>,
-    /// The version in Workers KV, as Cloudflare's API returns it. Null if it has none, or if it is unknown.
+    /// The version in Workers KV, as Cloudflare's API returns it. Null if KV has none, or if it is unknown.
+    #[schema(required)]
     kv: Option<i64>,
-    /// Whether the last change is not in the change feed yet.
+    /// True while the change feed does not have the last change.
     propagating: bool,
-    /// Why `feed` is unknown. Left out if it is known.
+    /// Why `feed` is unknown. Omitted if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     feed_unknown: Option<&'static str>,
-    /// Why `kv` is unknown. Left out if it is known.
+    /// Why `kv` is unknown. Omitted if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     kv_unknown: Option<&'static str>,
 }
@@ -60,7 +64,9 @@ const fn shown(has: Has) -> (Option<i64>, Option<&'static str>) {
     }
 }
 
-/// Get an API key, and which version of it the edge has.
+/// Get an API key.
+///
+/// Includes the versions of the key in the database, the change feed and Workers KV. A revoked key is not found.
 #[utoipa::path(get, path = "/api_keys/{id}", tag = "api_keys",
     operation_id = "getApiKey", security(("management_key" = ["api_keys:read"])),
     params(("id" = ApiKeyId, Path)),

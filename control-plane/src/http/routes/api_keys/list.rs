@@ -27,7 +27,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `which` reads the parameter")]
 pub struct IncludeParams {
-    /// `revoked`: show revoked keys as well.
+    /// What to include: `revoked` also returns revoked keys. Default: only keys that are not revoked.
     #[param(inline)]
     include: Option<Include>,
 }
@@ -41,7 +41,9 @@ pub enum Include {
     Revoked,
 }
 
-/// List an organization's API keys, without revoked ones unless they are requested.
+/// List the API keys of an organization.
+///
+/// Revoked keys are included only with `include=revoked`. Keys of users are not included.
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
     operation_id = "listOrganizationApiKeys", security(("management_key" = ["api_keys:read"])),
     params(("organization_id" = OrganizationId, Path), ListParams, IncludeParams),

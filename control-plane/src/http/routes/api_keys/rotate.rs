@@ -21,18 +21,20 @@ use crate::{
     storage::Priority,
 };
 
-/// Rotate an API key: create a new one with the same settings, and let the old one expire.
+/// Rotate an API key.
 ///
-/// The new key has the owner, the prefix, the permissions, the addresses, `not_before` and the metadata of the old one, and is
-/// disabled if that is. Returns once the expiry of the old key is effective at the edge. If that takes too long, the same call,
-/// repeated with the same management key, returns the same new key, with or without an `Idempotency-Key`.
+/// Creates a new key with the owner, prefix, permissions, IP allow list, `not_before` and metadata of the old key, and
+/// lets the old key expire after an overlap. If the old key is disabled, so is the new one. The response contains the
+/// new key in `value`, only this once. Returns once the expiry of the old key is effective at the edge. If the response
+/// is 503 `edge_propagation_pending`, repeat the same call with the same management key: it returns the same new key,
+/// with or without an `Idempotency-Key`.
 #[utoipa::path(post, path = "/api_keys/{id}/rotate", tag = "api_keys",
     operation_id = "rotateApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path), IdempotencyKey),
     request_body(content = Option<RotateApiKey>),
     responses(
         (status = 201, body = CreatedApiKey),
-        (status = 409, description = "The key has expired, or was rotated already.", body = ErrorBody),
+        (status = 409, description = "The API key has expired, or another key has replaced it already.", body = ErrorBody),
         EdgePending,
     ))]
 pub async fn rotate(

@@ -16,14 +16,14 @@ use crate::{
 
 /// Update an API key.
 ///
-/// Returns once the change is effective at the edge.
+/// Omitted fields keep their values. Returns once the change is effective at the edge.
 #[utoipa::path(patch, path = "/api_keys/{id}", tag = "api_keys",
     operation_id = "updateApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path)),
     request_body = UpdateApiKey,
     responses(
         (status = 200, body = ShownApiKey),
-        (status = 409, description = "The expiry cannot be changed, because the key has expired.", body = ErrorBody),
+        (status = 409, description = "The API key has expired, so its expiry cannot be changed.", body = ErrorBody),
         EdgePending,
     ))]
 pub async fn update(

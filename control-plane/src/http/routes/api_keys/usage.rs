@@ -13,22 +13,23 @@ use crate::{
     state::AppState,
 };
 
-/// How often a key was validated.
+/// Counts of the validations of an API key.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApiKeyUsage {
     /// Always `api_key_usage`.
     object: &'static str,
-    /// The key.
+    /// The id of the API key.
     api_key_id: ApiKeyId,
     #[serde(flatten)]
     range: Range,
-    /// The intervals, oldest first. Intervals without a validation are left out.
+    /// The counts of each interval, oldest first. Intervals without validations are omitted.
     data: Vec<IntervalUsage>,
 }
 
-/// Get how often an API key was validated, by outcome.
+/// Get the usage of an API key.
 ///
-/// Works for revoked keys too, so that you can see who still uses one.
+/// Counts the validations of the key by hour or day and by outcome. The range is extended to whole
+/// intervals. Also works for a revoked key.
 #[utoipa::path(get, path = "/api_keys/{id}/usage", tag = "api_keys",
     operation_id = "getApiKeyUsage", security(("management_key" = ["api_keys:read"])),
     params(("id" = ApiKeyId, Path), UsageParams),

@@ -20,35 +20,42 @@ use crate::{
     state::AppState,
 };
 
-/// A key to validate, and what the request needs.
+/// An API key to validate.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `shared::validation` reads")]
 pub struct ValidateApiKey {
-    /// The key that the customer sent.
+    /// The key that your customer sent.
     value: String,
-    /// The address that the customer's request came from. Without it, a key with an address allow list is refused.
+    /// The IPv4 or IPv6 address that your customer's request came from. If omitted, a key with an IP allow list is
+    /// refused.
     #[schema(required = false)]
     ip: Option<String>,
-    /// The permissions that the request needs: `posts:read AND (posts:write OR admin)`.
+    /// The permissions that your customer's request requires: slugs, `AND`, `OR` and parentheses, such as `posts:read
+    /// AND (posts:write OR admin)`. `AND` binds tighter than `OR`. At most 1,024 characters. If omitted, none is
+    /// required.
     #[schema(required = false, max_length = 1024)]
     permissions: Option<String>,
 }
 
-/// Whether the key is accepted. A refusal has the status 200 too.
+/// The result of a validation. A refusal also has status 200, so check `api_key`.
 #[derive(Serialize, ToSchema)]
 pub struct ValidationAnswer {
-    /// The key, or null if it is refused.
+    /// The API key, if it is accepted. Null if it is refused.
     #[schema(value_type = Option<ApiKeyObject>, required)]
     api_key: (),
-    /// Why the key is refused, for programs.
+    /// The machine-readable reason why the key is refused. Omitted if it is accepted.
     #[schema(required = false)]
     code: Option<Reason>,
-    /// Why the key is refused, for people.
+    /// The human-readable reason why the key is refused. Omitted if it is accepted.
     #[schema(required = false)]
     message: Option<String>,
 }
 
-/// Validate an API key. The edge returns the same, without asking the control plane.
+/// Validate an API key.
+///
+/// Call it with each key that your API receives. **A refusal also has status 200:** admit the request only if `api_key`
+/// is not null. Any other status is not a decision about the key: do not admit the request, and retry after 429 and
+/// 5xx. The Worker answers at the edge, without a call to the control plane.
 #[utoipa::path(post, path = "/api_keys/validations", tag = "api_keys",
     operation_id = "validateApiKey", security(("management_key" = ["api_keys:validate"])),
     request_body = ValidateApiKey,

@@ -13,28 +13,29 @@ use crate::{
     storage::api_keys::ApiKey,
 };
 
-/// A key, for those who manage it.
+/// An API key, with the fields for its management.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ManagedApiKey)]
 pub struct ShownApiKey {
     #[serde(flatten)]
     #[schema(value_type = ApiKeyObject)]
     key: KeyOfRecord,
-    /// The id of the management key that created it.
+    /// The id of the management key that created the key.
     created_by: String,
-    /// The key that this one replaced by rotation. Left out if there is none.
+    /// The id of the key that this key replaced by rotation. Omitted if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     rotated_from: Option<ApiKeyId>,
-    /// The key that replaced this one by rotation. Left out if there is none.
+    /// The id of the key that replaced this key by rotation. Omitted if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     rotated_to: Option<ApiKeyId>,
-    /// When the key was revoked. Left out if it is not revoked.
+    /// When the key was revoked. Omitted if it is not revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Rfc3339>,
-    /// Why the key was revoked. Left out if it is not revoked.
+    /// Why the key was revoked: the `reason` of the call (`deleted` by default), `organization_deleted`, `user_deleted`
+    /// or `membership_deleted`. Omitted if it is not revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_reason: Option<String>,
-    /// True if the key is revoked and that is not effective at the edge yet. Left out otherwise.
+    /// True if the key is revoked, but not yet at the edge. Omitted otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     propagating: Option<bool>,
 }
@@ -77,12 +78,12 @@ impl Serialize for KeyOfRecord {
     }
 }
 
-/// A key that was just created: the only response that shows its text.
+/// A new API key. Only this response contains its value.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedApiKey {
     #[serde(flatten)]
     key: ShownApiKey,
-    /// The key itself. It is shown only once: hand it to the customer now.
+    /// The key itself. Latchkey cannot show it again, so give it to your customer now.
     value: String,
 }
 

@@ -24,17 +24,18 @@ use crate::{
     storage::Priority,
 };
 
-/// Make a user a member of an organization, with the role `member` if no other is named.
+/// Create a membership.
 ///
-/// An inactive membership becomes active, with the role that is named.
+/// Makes the user a member of the organization. An inactive membership becomes active again, with `role_slug` if it is
+/// sent. Then the call returns once the change is effective at the edge.
 #[utoipa::path(post, path = "/user_management/organization_memberships", tag = "memberships",
     operation_id = "createOrganizationMembership", security(("management_key" = ["users:write"])),
     params(IdempotencyKey),
     request_body = CreateMembership,
     responses(
         (status = 201, body = Membership),
-        (status = 404, description = "There is no such user or organization.", body = ErrorBody),
-        (status = 409, description = "The user is an active member already.", body = ErrorBody),
+        (status = 404, description = "The user or the organization does not exist in this environment.", body = ErrorBody),
+        (status = 409, description = "The user is an active member of the organization already.", body = ErrorBody),
         EdgePending,
     ))]
 pub async fn create(

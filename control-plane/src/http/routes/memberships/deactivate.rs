@@ -12,9 +12,10 @@ use crate::{
     storage::Priority,
 };
 
-/// Deactivate a membership: its keys are refused until it is active again.
+/// Deactivate a membership.
 ///
-/// Returns once the change is effective at the edge.
+/// The user's API keys in the organization are refused until the membership is active again. Returns once the change is
+/// effective at the edge.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}/deactivate", tag = "memberships",
     operation_id = "deactivateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

@@ -11,9 +11,9 @@ use crate::{
     storage::Priority,
 };
 
-/// Delete a membership, and revoke all keys that the user has in the organization.
+/// Delete a membership.
 ///
-/// Returns once the change is effective at the edge.
+/// Revokes all API keys that the user has in the organization. Returns once the change is effective at the edge.
 #[utoipa::path(delete, path = "/user_management/organization_memberships/{id}", tag = "memberships",
     operation_id = "deleteOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// Get a membership.
+///
+/// Also finds inactive memberships.
 #[utoipa::path(get, path = "/user_management/organization_memberships/{id}", tag = "memberships",
     operation_id = "getOrganizationMembership", security(("management_key" = ["users:read"])),
     params(("id" = MembershipId, Path)),

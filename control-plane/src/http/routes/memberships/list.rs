@@ -26,11 +26,12 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `filter` reads the parameters")]
 pub struct MembershipParams {
-    /// Only memberships of this organization. This or `user_id` is required.
+    /// The id of an organization: return only its memberships. Required without `user_id`.
     organization_id: Option<String>,
-    /// Only memberships of this user.
+    /// The id of a user: return only the user's memberships. Required without `organization_id`.
     user_id: Option<String>,
-    /// Only memberships with these statuses, separated by commas. Default: `active`.
+    /// The statuses to return, separated by commas. Default: `active`. `pending` is accepted for compatibility with
+    /// WorkOS; no membership is pending.
     #[param(inline, style = Form, explode = false)]
     statuses: Option<Vec<ListedStatus>>,
 }
@@ -48,14 +49,16 @@ pub enum ListedStatus {
     Pending,
 }
 
-/// List the memberships of an organization or of a user.
+/// List memberships.
+///
+/// Send `organization_id`, `user_id` or both.
 #[utoipa::path(get, path = "/user_management/organization_memberships", tag = "memberships",
     operation_id = "listOrganizationMemberships", security(("management_key" = ["users:read"])),
     params(ListParams, MembershipParams),
     responses(
         (status = 200, body = List<Membership>),
-        (status = 400, description = "Neither a user nor an organization was named.", body = ErrorBody),
-        (status = 404, description = "There is no such user or organization.", body = ErrorBody),
+        (status = 400, description = "`organization_id` and `user_id` are both missing.", body = ErrorBody),
+        (status = 404, description = "The user or the organization does not exist in this environment.", body = ErrorBody),
     ))]
 pub async fn list(
     State(state): State<AppState>,

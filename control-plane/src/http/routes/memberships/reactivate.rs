@@ -12,9 +12,10 @@ use crate::{
     storage::Priority,
 };
 
-/// Reactivate a membership, with the role that it had.
+/// Reactivate a membership.
 ///
-/// Returns once the change is effective at the edge.
+/// The membership keeps its role, and the user's API keys are accepted again. Returns once the change is effective at
+/// the edge.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}/reactivate", tag = "memberships",
     operation_id = "reactivateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

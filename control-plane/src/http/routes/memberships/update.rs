@@ -15,9 +15,9 @@ use crate::{
     storage::Priority,
 };
 
-/// Give a member another role. It limits the user's keys from then on.
+/// Update the role of a membership.
 ///
-/// Returns once the change is effective at the edge.
+/// The new role limits the user's API keys in the organization. Returns once the change is effective at the edge.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}", tag = "memberships",
     operation_id = "updateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

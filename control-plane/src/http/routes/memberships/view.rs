@@ -9,41 +9,54 @@ use utoipa::ToSchema;
 
 use crate::{http::routes::users::view::User, service::memberships::Member};
 
-/// A membership.
+/// A membership: a user in an organization, with a role.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Membership {
     /// Always `organization_membership`.
     object: &'static str,
+    /// The id of the membership.
     id: MembershipId,
+    /// The id of the user.
     user_id: UserId,
+    /// The id of the organization.
     organization_id: OrganizationId,
+    /// The display name of the organization.
     organization_name: String,
+    /// Whether the membership is active.
     status: Status,
-    /// Always `false`: Latchkey reads no directories.
+    /// Always false: Latchkey does not sync directories.
     directory_managed: bool,
-    /// Always empty: Latchkey reads no directories.
+    /// Always empty: Latchkey does not sync directories.
     custom_attributes: BTreeMap<String, String>,
+    /// The role of the user in the organization.
     role: SlimRole,
-    /// The same role, as a list of one.
+    /// The role as a list of one.
     roles: [SlimRole; 1],
+    /// The user.
     user: User,
+    /// When the membership was created.
     created_at: Rfc3339,
+    /// When the membership was last changed.
     updated_at: Rfc3339,
 }
 
-/// Whether the keys of a membership are accepted.
+/// The status of a membership.
+///
+/// - `active`: the user's keys in the organization are accepted
+/// - `inactive`: they are refused with `disabled`, until the membership is active again
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// They are.
+    /// The user's keys are accepted.
     Active,
-    /// They are refused until the membership is active again.
+    /// The user's keys are refused.
     Inactive,
 }
 
-/// The slug of a role.
+/// A role, by its slug.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SlimRole {
+    /// The slug of the role.
     slug: String,
 }
 

@@ -21,13 +21,15 @@ use crate::{
 };
 
 /// Create an organization.
+///
+/// Only `name` is required. With an `external_id`, you can find the organization by your own id.
 #[utoipa::path(post, path = "/organizations", tag = "organizations",
     operation_id = "createOrganization", security(("management_key" = ["organizations:write"])),
     params(IdempotencyKey),
     request_body = CreateOrganization,
     responses(
         (status = 201, body = Organization),
-        (status = 400, description = "The body is not JSON, or the external id is taken.", body = ErrorBody),
+        (status = 400, description = "The body is not valid JSON, `Idempotency-Key` is invalid, or another organization has this `external_id`.", body = ErrorBody),
     ))]
 pub async fn create(
     State(state): State<AppState>,

@@ -11,9 +11,10 @@ use crate::{
     storage::Priority,
 };
 
-/// Delete an organization with its roles and memberships, and revoke all of its keys.
+/// Delete an organization.
 ///
-/// Returns once the change is effective at the edge.
+/// Deletes its roles and memberships as well, and revokes all of its API keys. Returns once the change is effective at
+/// the edge.
 #[utoipa::path(delete, path = "/organizations/{id}", tag = "organizations",
     operation_id = "deleteOrganization", security(("management_key" = ["organizations:write"])),
     params(("id" = OrganizationId, Path)),

@@ -20,16 +20,17 @@ use crate::{
     storage::{Priority, expiry_policies::ExpiryPolicy},
 };
 
-/// How long the keys of an organization may live.
+/// The limits on the lifetime of an organization's API keys.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApiKeyExpiryPolicy {
     /// Always `api_key_expiry_policy`.
     object: &'static str,
+    /// The id of the organization.
     organization_id: OrganizationId,
-    /// The longest lifetime of a key, in seconds. Null: no limit.
+    /// The maximum lifetime of a key, in seconds. Null if there is no limit.
     #[schema(required)]
     max_lifetime_seconds: Option<i64>,
-    /// The lifetime of a key that is created without `expires_at`, in seconds. Null: the longest lifetime.
+    /// The lifetime of a key that is created without `expires_at`, in seconds. If null, it is the maximum.
     #[schema(required)]
     default_lifetime_seconds: Option<i64>,
 }
@@ -41,7 +42,9 @@ impl ApiKeyExpiryPolicy {
     }
 }
 
-/// Get the expiry policy of an organization's keys.
+/// Get the expiry policy of an organization.
+///
+/// Both lifetimes are null if no policy is set.
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_key_expiry_policy", tag = "organizations",
     operation_id = "getApiKeyExpiryPolicy", security(("management_key" = ["organizations:read"])),
     params(("organization_id" = OrganizationId, Path)),
@@ -55,10 +58,10 @@ pub async fn get(
     Ok(Json(ApiKeyExpiryPolicy::new(id, policy)))
 }
 
-/// Set the expiry policy of an organization's keys.
+/// Set the expiry policy of an organization.
 ///
-/// It applies to keys that are created or rotated from now on, and whenever the life of a key is extended. Existing keys keep their
-/// expiry, even if it is later.
+/// Applies to API keys that are created or rotated from now on, and when the expiry of a key is moved to a later time.
+/// Existing keys keep their expiry, even if it is later than the policy allows.
 #[utoipa::path(put, path = "/organizations/{organization_id}/api_key_expiry_policy", tag = "organizations",
     operation_id = "setApiKeyExpiryPolicy", security(("management_key" = ["organizations:write"])),
     params(("organization_id" = OrganizationId, Path)),

@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// Get an organization.
+///
+/// Finds the organization by its id in Latchkey.
 #[utoipa::path(get, path = "/organizations/{id}", tag = "organizations",
     operation_id = "getOrganization", security(("management_key" = ["organizations:read"])),
     params(("id" = OrganizationId, Path)),

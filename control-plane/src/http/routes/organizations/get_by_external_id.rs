@@ -13,7 +13,9 @@ use crate::{
     state::AppState,
 };
 
-/// Get an organization by your own id of it.
+/// Get an organization by its external id.
+///
+/// Finds the organization by your own id for it.
 #[utoipa::path(get, path = "/organizations/external_id/{external_id}", tag = "organizations",
     operation_id = "getOrganizationByExternalId", security(("management_key" = ["organizations:read"])),
     params(("external_id" = String, Path)),

@@ -16,12 +16,14 @@ use crate::{
 };
 
 /// List organizations.
+///
+/// Returns the organizations of the environment, newest first by default. `domains` and `search` filter them.
 #[utoipa::path(get, path = "/organizations", tag = "organizations",
     operation_id = "listOrganizations", security(("management_key" = ["organizations:read"])),
     params(
         ListParams,
-        ("domains" = Option<Vec<String>>, Query, explode = false, description = "Only organizations that have one of these domains."),
-        ("search" = Option<String>, Query, description = "Only organizations with this text in their name, regardless of case."),
+        ("domains" = Option<Vec<String>>, Query, explode = false, description = "Domains, separated by commas: return only organizations that have one of them. At most 50."),
+        ("search" = Option<String>, Query, description = "Text: return only organizations whose name contains it, regardless of case. At most 255 characters."),
     ),
     responses((status = 200, body = List<Organization>)))]
 pub async fn list(

@@ -17,13 +17,15 @@ use crate::{
 };
 
 /// Update an organization.
+///
+/// Omitted fields keep their values.
 #[utoipa::path(put, path = "/organizations/{id}", tag = "organizations",
     operation_id = "updateOrganization", security(("management_key" = ["organizations:write"])),
     params(("id" = OrganizationId, Path)),
     request_body = UpdateOrganization,
     responses(
         (status = 200, body = Organization),
-        (status = 400, description = "The body is not JSON, or the external id is taken.", body = ErrorBody),
+        (status = 400, description = "The body is not valid JSON, or another organization has this `external_id`.", body = ErrorBody),
     ))]
 pub async fn update(
     State(state): State<AppState>,

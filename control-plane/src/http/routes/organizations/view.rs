@@ -6,23 +6,27 @@ use utoipa::ToSchema;
 
 use crate::storage::organizations::{self as rows, Domain};
 
-/// An organization.
+/// An organization: a customer of your product.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Organization {
     /// Always `organization`.
     object: &'static str,
+    /// The id of the organization.
     id: OrganizationId,
-    /// The name that people read.
+    /// The display name.
     name: String,
+    /// The domains of the organization, sorted by name.
     domains: Vec<Domain>,
-    /// Your own data.
+    /// Your own key-value pairs.
     metadata: BTreeMap<String, String>,
-    /// Your own id of the organization.
+    /// Your own id for the organization. Null if it has none.
     #[schema(required)]
     external_id: Option<String>,
-    /// Stored for compatibility; it has no effect.
+    /// Stored for compatibility with WorkOS. It has no effect.
     allow_profiles_outside_organization: bool,
+    /// When the organization was created.
     created_at: Rfc3339,
+    /// When the organization was last changed.
     updated_at: Rfc3339,
 }
 

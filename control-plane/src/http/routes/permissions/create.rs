@@ -21,13 +21,15 @@ use crate::{
 };
 
 /// Create a permission.
+///
+/// The slug must be unique in the environment.
 #[utoipa::path(post, path = "/authorization/permissions", tag = "permissions",
     operation_id = "createPermission", security(("management_key" = ["permissions:write"])),
     params(IdempotencyKey),
     request_body = CreatePermission,
     responses(
         (status = 201, body = Permission),
-        (status = 409, description = "A permission with this slug exists already.", body = ErrorBody),
+        (status = 409, description = "The environment has a permission with this slug.", body = ErrorBody),
     ))]
 pub async fn create(
     State(state): State<AppState>,

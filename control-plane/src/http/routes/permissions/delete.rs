@@ -13,9 +13,9 @@ use crate::{
     storage::Priority,
 };
 
-/// Delete a permission, and remove it from every role and every key that has it.
+/// Delete a permission.
 ///
-/// Returns once the change is effective at the edge.
+/// Removes it from all roles and API keys. Returns once the change is effective at the edge.
 #[utoipa::path(delete, path = "/authorization/permissions/{slug}", tag = "permissions",
     operation_id = "deletePermission", security(("management_key" = ["permissions:write"])),
     params(("slug" = String, Path)),

@@ -14,6 +14,8 @@ use crate::{
 };
 
 /// Get a permission.
+///
+/// Finds the permission by its slug.
 #[utoipa::path(get, path = "/authorization/permissions/{slug}", tag = "permissions",
     operation_id = "getPermission", security(("management_key" = ["permissions:read"])),
     params(("slug" = String, Path)),

@@ -16,6 +16,8 @@ use crate::{
 };
 
 /// List permissions.
+///
+/// Returns the permissions of the environment, newest first by default.
 #[utoipa::path(get, path = "/authorization/permissions", tag = "permissions",
     operation_id = "listPermissions", security(("management_key" = ["permissions:read"])),
     params(ListParams),

@@ -19,6 +19,8 @@ use crate::{
 };
 
 /// Update a permission.
+///
+/// Changes its name and its description. Omitted fields keep their values.
 #[utoipa::path(patch, path = "/authorization/permissions/{slug}", tag = "permissions",
     operation_id = "updatePermission", security(("management_key" = ["permissions:write"])),
     params(("slug" = String, Path)),

@@ -4,24 +4,27 @@ use utoipa::ToSchema;
 
 use crate::storage::permissions as rows;
 
-/// A permission.
+/// A permission of your product, which keys and roles can have.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Permission {
     /// Always `permission`.
     object: &'static str,
+    /// The id of the permission.
     id: PermissionId,
-    /// The name that keys carry.
+    /// The name in code, on keys and in roles.
     slug: String,
-    /// The name that people read.
+    /// The display name.
     name: String,
-    /// What the permission allows, for people.
+    /// What the permission allows. Null if it has no description.
     #[schema(required)]
     description: Option<String>,
-    /// Always `false`: every permission is defined by you.
+    /// Always false: Latchkey defines no permissions of its own.
     system: bool,
-    /// The kind of resource that it applies to.
+    /// The type of resource that the permission applies to.
     resource_type_slug: String,
+    /// When the permission was created.
     created_at: Rfc3339,
+    /// When the permission was last changed.
     updated_at: Rfc3339,
 }
 

@@ -4,29 +4,36 @@ use utoipa::ToSchema;
 
 use crate::storage::roles as rows;
 
-/// A role.
+/// A role: the permissions that a user can have in an organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Role {
     /// Always `role`.
     object: &'static str,
+    /// The id of the role.
     id: RoleId,
-    /// The name that programs use.
+    /// The name in code.
     slug: String,
-    /// The name that people read.
+    /// The display name.
     name: String,
-    /// What the role is for.
+    /// What the role is for. Null if it has no description.
     #[schema(required)]
     description: Option<String>,
+    /// Whether the role belongs to the environment or to one organization.
     r#type: RoleType,
-    /// The kind of resource that it applies to.
+    /// The type of resource that the role applies to.
     resource_type_slug: String,
-    /// The slugs of its permissions.
+    /// The slugs of the role's permissions.
     permissions: Vec<String>,
+    /// When the role was created.
     created_at: Rfc3339,
+    /// When the role was last changed.
     updated_at: Rfc3339,
 }
 
-/// Which organizations can use a role.
+/// The organizations that can use a role.
+///
+/// - `EnvironmentRole`: all organizations of the environment
+/// - `OrganizationRole`: one organization
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub enum RoleType {
     /// Every organization of the environment.
@@ -55,7 +62,7 @@ impl From<rows::Role> for Role {
     }
 }
 
-/// All roles: there are at most 200 of an environment, and 200 of an organization.
+/// A list of roles. It has a single page: an environment has at most 200 roles, and so has an organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RoleList {
     /// Always `list`.

@@ -12,20 +12,21 @@ use crate::{
     state::AppState,
 };
 
-/// How often keys of the environment were validated.
+/// Counts of the validations in the environment.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Usage {
     /// Always `usage`.
     object: &'static str,
     #[serde(flatten)]
     range: Range,
-    /// The intervals, oldest first. Intervals without a validation are left out.
+    /// The counts of each interval, oldest first. Intervals without validations are omitted.
     data: Vec<IntervalUsage>,
 }
 
-/// Get how often keys of the environment were validated, by outcome.
+/// Get the usage of the environment.
 ///
-/// It includes values that are no key, as `not_found` and `malformed`, so that you can see someone trying many.
+/// Counts the validations of all API keys by hour or day and by outcome. Includes values that are not keys of the
+/// environment, as `not_found` and `malformed`. The range is extended to whole intervals.
 #[utoipa::path(get, path = "/usage", tag = "usage",
     operation_id = "getUsage", security(("management_key" = ["api_keys:read"])),
     params(UsageParams),

@@ -18,16 +18,17 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `Query` reads the parameters")]
 pub struct UsageParams {
-    /// From when on. Left out: 24 hours before `to`, or 30 days if the interval is a day.
+    /// The start of the range, at most 31 days before `to`, or 400 days if `interval` is `day`. Default: 24 hours
+    /// before `to`, or 30 days if `interval` is `day`.
     from: Option<Rfc3339>,
-    /// Until when. Left out: now.
+    /// The end of the range. Default: now.
     to: Option<Rfc3339>,
-    /// How long an interval is. Of hours there can be 31 days at the most, of days 400.
+    /// The length of the intervals: `hour` or `day`. Days begin at midnight UTC. Default: `hour`.
     #[param(inline)]
     interval: Option<Interval>,
 }
 
-/// How long an interval is. Days begin at midnight UTC.
+/// The length of an interval. Days begin at midnight UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(default = "hour")]
@@ -46,7 +47,7 @@ impl Interval {
         }
     }
 
-    /// How many days are shown if nobody says from when on.
+    /// The number of days of a report without `from`.
     const fn default_days(self) -> i64 {
         match self {
             Self::Hour => 1,
@@ -54,7 +55,7 @@ impl Interval {
         }
     }
 
-    /// How many days can be asked for.
+    /// The maximum number of days of a report.
     const fn days_max(self) -> i64 {
         match self {
             Self::Hour => 31,
@@ -138,24 +139,24 @@ const fn beginning_of(hour: i64) -> Timestamp {
     Timestamp::from_millis(hour.saturating_mul(HOUR_MILLIS))
 }
 
-/// What was asked for, as it was understood.
+/// The range of a usage report, extended to whole intervals.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Range {
-    /// How long each interval is.
+    /// The length of each interval.
     pub interval: Interval,
-    /// From when on: the beginning of the first interval.
+    /// The start of the first interval.
     pub from: Rfc3339,
-    /// Until when: the end of the last interval.
+    /// The end of the last interval.
     pub to: Rfc3339,
 }
 
-/// The validations of an interval.
+/// Counts of the validations in one interval.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IntervalUsage {
-    /// When the interval begins.
+    /// The start of the interval.
     pub start: Rfc3339,
-    /// How many there were, by outcome: `valid`, or the code of the refusal.
+    /// The number of validations by outcome: `valid`, or the code of the refusal.
     pub outcomes: BTreeMap<String, i64>,
-    /// How many there were.
+    /// The number of validations.
     pub total: i64,
 }

@@ -25,15 +25,18 @@ use crate::{
     storage::Priority,
 };
 
-/// Create a user's API key. It is revoked when the membership ends.
+/// Create an API key for a user.
+///
+/// The key works in one organization, is limited to what the user's role allows, and is revoked when the membership is
+/// deleted. The response contains the key in `value`, only this once.
 #[utoipa::path(post, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
     operation_id = "createUserApiKey", security(("management_key" = ["api_keys:write"])),
     params(("user_id" = UserId, Path), IdempotencyKey),
     request_body = CreateUserApiKey,
     responses(
         (status = 201, body = CreatedApiKey),
-        (status = 400, description = "The body is not JSON, or the user is not an active member of the organization.", body = ErrorBody),
-        (status = 404, description = "There is no such user or organization.", body = ErrorBody),
+        (status = 400, description = "The body is not valid JSON, `Idempotency-Key` is invalid, or the user is not an active member of the organization.", body = ErrorBody),
+        (status = 404, description = "The user or the organization does not exist in this environment.", body = ErrorBody),
     ))]
 pub async fn create(
     State(state): State<AppState>,

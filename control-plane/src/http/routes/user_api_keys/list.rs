@@ -26,11 +26,13 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `list` reads the parameter")]
 pub struct OrganizationParams {
-    /// Only keys in this organization.
+    /// The id of an organization: return only keys that work in it.
     organization_id: Option<String>,
 }
 
-/// List a user's API keys, without revoked ones unless they are requested.
+/// List the API keys of a user.
+///
+/// Revoked keys are included only with `include=revoked`.
 #[utoipa::path(get, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
     operation_id = "listUserApiKeys", security(("management_key" = ["api_keys:read"])),
     params(("user_id" = UserId, Path), ListParams, OrganizationParams, IncludeParams),

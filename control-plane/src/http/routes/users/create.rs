@@ -21,13 +21,15 @@ use crate::{
 };
 
 /// Create a user.
+///
+/// All fields are optional. With an `external_id`, you can find the user by your own id.
 #[utoipa::path(post, path = "/user_management/users", tag = "users",
     operation_id = "createUser", security(("management_key" = ["users:write"])),
     params(IdempotencyKey),
     request_body = CreateUser,
     responses(
         (status = 201, body = User),
-        (status = 400, description = "The body is not JSON, or the address or the external id is taken.", body = ErrorBody),
+        (status = 400, description = "The body is not valid JSON, `Idempotency-Key` is invalid, or another user has this `email` or `external_id`.", body = ErrorBody),
     ))]
 pub async fn create(
     State(state): State<AppState>,

@@ -11,9 +11,10 @@ use crate::{
     storage::Priority,
 };
 
-/// Delete a user with all memberships, and revoke all of the user's keys.
+/// Delete a user.
 ///
-/// Returns once the change is effective at the edge.
+/// Deletes all memberships of the user as well, and revokes all of the user's API keys. Returns once the change is
+/// effective at the edge.
 #[utoipa::path(delete, path = "/user_management/users/{id}", tag = "users",
     operation_id = "deleteUser", security(("management_key" = ["users:write"])),
     params(("id" = UserId, Path)),

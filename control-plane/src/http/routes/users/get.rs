@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// Get a user.
+///
+/// Finds the user by their id in Latchkey.
 #[utoipa::path(get, path = "/user_management/users/{id}", tag = "users",
     operation_id = "getUser", security(("management_key" = ["users:read"])),
     params(("id" = UserId, Path)),

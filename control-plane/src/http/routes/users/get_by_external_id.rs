@@ -13,7 +13,9 @@ use crate::{
     state::AppState,
 };
 
-/// Get a user by your own id of the user.
+/// Get a user by their external id.
+///
+/// Finds the user by your own id for them.
 #[utoipa::path(get, path = "/user_management/users/external_id/{external_id}", tag = "users",
     operation_id = "getUserByExternalId", security(("management_key" = ["users:read"])),
     params(("external_id" = String, Path)),

@@ -22,13 +22,15 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it is read by the OpenAPI document alone; `filter` reads the parameters")]
 pub struct UserParams {
-    /// Only users with this address, regardless of case.
+    /// An e-mail address: return only the user who has it, regardless of case.
     email: Option<String>,
-    /// Only members of this organization.
+    /// The id of an organization: return only its members.
     organization_id: Option<String>,
 }
 
 /// List users.
+///
+/// Returns the users of the environment, newest first by default. `email` and `organization_id` filter them.
 #[utoipa::path(get, path = "/user_management/users", tag = "users",
     operation_id = "listUsers", security(("management_key" = ["users:read"])),
     params(ListParams, UserParams),

@@ -16,13 +16,15 @@ use crate::{
 };
 
 /// Update a user.
+///
+/// Omitted fields keep their values.
 #[utoipa::path(put, path = "/user_management/users/{id}", tag = "users",
     operation_id = "updateUser", security(("management_key" = ["users:write"])),
     params(("id" = UserId, Path)),
     request_body = UpdateUser,
     responses(
         (status = 200, body = User),
-        (status = 400, description = "The body is not JSON, or the address or the external id is taken.", body = ErrorBody),
+        (status = 400, description = "The body is not valid JSON, or another user has this `email` or `external_id`.", body = ErrorBody),
     ))]
 pub async fn update(
     State(state): State<AppState>,

@@ -6,18 +6,21 @@ use utoipa::ToSchema;
 
 use crate::storage::users as rows;
 
-/// A user.
+/// A user: a person who can be a member of organizations.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct User {
     /// Always `user`.
     object: &'static str,
+    /// The id of the user.
     id: UserId,
-    /// The e-mail address. Empty if none was given.
+    /// The e-mail address. Empty if the user has none.
     email: String,
-    /// Whether you have verified the address. Latchkey does not.
+    /// Whether you have verified the e-mail address. Latchkey does not verify it.
     email_verified: bool,
+    /// The first name.
     #[schema(required)]
     first_name: Option<String>,
+    /// The last name.
     #[schema(required)]
     last_name: Option<String>,
     /// The full name.
@@ -32,12 +35,14 @@ pub struct User {
     /// The language, such as `en-US`.
     #[schema(required)]
     locale: Option<String>,
-    /// Your own id of the user.
+    /// Your own id for the user. Null if the user has none.
     #[schema(required)]
     external_id: Option<String>,
-    /// Your own data.
+    /// Your own key-value pairs.
     metadata: BTreeMap<String, String>,
+    /// When the user was created.
     created_at: Rfc3339,
+    /// When the user was last changed.
     updated_at: Rfc3339,
 }
 

@@ -20,14 +20,16 @@ use crate::{
     storage::{Priority, roles::Of},
 };
 
-/// Create a role for every organization of the environment. It has no permissions until they are set.
+/// Create an environment role.
+///
+/// All organizations of the environment can use it. It has no permissions until you set them.
 #[utoipa::path(post, path = "/authorization/roles", tag = "roles",
     operation_id = "createEnvironmentRole", security(("management_key" = ["roles:write"])),
     params(IdempotencyKey),
     request_body = CreateRole,
     responses(
         (status = 201, body = Role),
-        (status = 409, description = "A role with this slug exists already, or there are 200 roles.", body = ErrorBody),
+        (status = 409, description = "The environment has a role with this slug, or 200 roles already.", body = ErrorBody),
     ))]
 pub async fn create(
     State(state): State<AppState>,

@@ -13,7 +13,9 @@ use crate::{
     state::AppState,
 };
 
-/// Get a role of the environment.
+/// Get an environment role.
+///
+/// Finds the role by its slug.
 #[utoipa::path(get, path = "/authorization/roles/{slug}", tag = "roles",
     operation_id = "getEnvironmentRole", security(("management_key" = ["roles:read"])),
     params(("slug" = String, Path)),

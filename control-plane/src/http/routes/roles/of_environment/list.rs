@@ -6,7 +6,9 @@ use crate::{
     state::AppState,
 };
 
-/// List the roles of the environment, oldest first.
+/// List the environment roles.
+///
+/// Oldest first, in a single page.
 #[utoipa::path(get, path = "/authorization/roles", tag = "roles",
     operation_id = "listEnvironmentRoles", security(("management_key" = ["roles:read"])),
     responses((status = 200, body = RoleList)))]

@@ -18,9 +18,10 @@ use crate::{
     storage::roles::Of,
 };
 
-/// Set all permissions of an environment role. It limits the keys of its users from then on.
+/// Set the permissions of an environment role.
 ///
-/// Returns once the change is effective at the edge.
+/// Replaces all permissions of the role. They limit the API keys of its users. Returns once the change is effective at
+/// the edge.
 #[utoipa::path(put, tag = "roles",
     path = "/authorization/roles/{slug}/permissions",
     operation_id = "setEnvironmentRolePermissions", security(("management_key" = ["roles:write"])),

@@ -18,7 +18,9 @@ use crate::{
     storage::{Priority, roles::Of},
 };
 
-/// Update the name or the description of an environment role.
+/// Update an environment role.
+///
+/// Changes its name and its description.
 #[utoipa::path(patch, path = "/authorization/roles/{slug}", tag = "roles",
     operation_id = "updateEnvironmentRole", security(("management_key" = ["roles:write"])),
     params(("slug" = String, Path)),

@@ -21,14 +21,16 @@ use crate::{
     storage::{Priority, roles::Of},
 };
 
-/// Create a role of an organization. It has no permissions until they are set.
+/// Create an organization role.
+///
+/// Only this organization can use it. It has no permissions until you set them.
 #[utoipa::path(post, path = "/authorization/organizations/{organization_id}/roles", tag = "roles",
     operation_id = "createOrganizationRole", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), IdempotencyKey),
     request_body = CreateOrganizationRole,
     responses(
         (status = 201, body = Role),
-        (status = 409, description = "A role with this slug exists already, or there are 200 roles.", body = ErrorBody),
+        (status = 409, description = "The organization or its environment has a role with this slug, or the organization has 200 roles already.", body = ErrorBody),
     ))]
 pub async fn create(
     State(state): State<AppState>,

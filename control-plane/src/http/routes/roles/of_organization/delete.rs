@@ -14,13 +14,15 @@ use crate::{
     storage::Priority,
 };
 
-/// Delete a role of an organization that no member has.
+/// Delete an organization role.
+///
+/// A role that members have cannot be deleted.
 #[utoipa::path(delete, path = "/authorization/organizations/{organization_id}/roles/{slug}", tag = "roles",
     operation_id = "deleteOrganizationRole", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),
     responses(
         (status = 204, description = "The role is deleted."),
-        (status = 409, description = "Members have this role.", body = ErrorBody),
+        (status = 409, description = "Members of the organization have this role.", body = ErrorBody),
     ))]
 pub async fn delete(
     State(state): State<AppState>,

@@ -14,7 +14,9 @@ use crate::{
     state::AppState,
 };
 
-/// Get a role that members of an organization can have: its own, or the environment's.
+/// Get a role of an organization.
+///
+/// Finds the roles that its members can have: its own and those of the environment.
 #[utoipa::path(get, path = "/authorization/organizations/{organization_id}/roles/{slug}", tag = "roles",
     operation_id = "getOrganizationRole", security(("management_key" = ["roles:read"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),

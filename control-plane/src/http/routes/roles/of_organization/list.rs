@@ -11,7 +11,10 @@ use crate::{
     state::AppState,
 };
 
-/// List the roles that members of an organization can have: the environment's, then its own, each oldest first.
+/// List the roles of an organization.
+///
+/// Returns all roles that its members can have: first those of the environment, then its own, each oldest first, in a
+/// single page.
 #[utoipa::path(get, path = "/authorization/organizations/{organization_id}/roles", tag = "roles",
     operation_id = "listOrganizationRoles", security(("management_key" = ["roles:read"])),
     params(("organization_id" = OrganizationId, Path)),

@@ -18,9 +18,9 @@ use crate::{
     storage::roles::Of,
 };
 
-/// Remove a permission from an organization role. The keys of its users lose it.
+/// Remove a permission from an organization role.
 ///
-/// Returns once the change is effective at the edge.
+/// The API keys of the role's users lose it. Returns the role, once the change is effective at the edge.
 #[utoipa::path(delete, tag = "roles",
     path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions/{permission_slug}",
     operation_id = "removeOrganizationRolePermission", security(("management_key" = ["roles:write"])),

@@ -19,9 +19,10 @@ use crate::{
     storage::roles::Of,
 };
 
-/// Set all permissions of an organization role. It limits the keys of its users from then on.
+/// Set the permissions of an organization role.
 ///
-/// Returns once the change is effective at the edge.
+/// Replaces all permissions of the role. They limit the API keys of its users. Returns once the change is effective at
+/// the edge.
 #[utoipa::path(put, tag = "roles",
     path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions",
     operation_id = "setOrganizationRolePermissions", security(("management_key" = ["roles:write"])),

@@ -19,7 +19,9 @@ use crate::{
     storage::{Priority, roles::Of},
 };
 
-/// Update the name or the description of an organization role.
+/// Update an organization role.
+///
+/// Changes its name and its description.
 #[utoipa::path(patch, path = "/authorization/organizations/{organization_id}/roles/{slug}", tag = "roles",
     operation_id = "updateOrganizationRole", security(("management_key" = ["roles:write"])),
     params(("organization_id" = OrganizationId, Path), ("slug" = String, Path)),
