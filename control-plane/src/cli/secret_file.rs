@@ -1,13 +1,15 @@
 //! Files that hold a secret: readable by their owner only, and never overwritten.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
+
+use crate::storage::sqlite_file::{sync_folder, with_suffix};
 
 /// A secret that is on disk under another name. [`Pending::keep`] gives the file its name; dropped, the file is gone.
 ///
@@ -76,14 +78,7 @@ fn rename(partial: &Path, file: &Path) -> anyhow::Result<()> {
 }
 
 fn partial(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
-}
-
-fn sync_folder(file: &Path) -> std::io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    with_suffix(file, ".partial")
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ mod copies;
 mod files;
 
 pub use copies::keep_marked;
-use files::{remove_if_exists, sync_folder, with_suffix};
+use files::remove_if_exists;
+pub use files::{sync_folder, with_suffix};
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

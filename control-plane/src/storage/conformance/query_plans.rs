@@ -453,6 +453,10 @@ async fn no_question_takes_longer_for_longer_tables() {
         .map(|Finding { function, what, evidence }| format!("{function} {what}\n{evidence}\n"))
         .collect();
     assert!(unexpected.is_empty(), "{}\n{} findings", unexpected.join("\n"), unexpected.len());
+    if of_postgres.is_empty() {
+        // Without Postgres, nobody knows which exceptions are needed.
+        return;
+    }
     for (function, _, why) in EXCEPTIONS {
         let is_needed = findings.iter().any(|finding| finding.function == function);
         assert!(is_needed, "{function} needs no exception any more: {why}");

@@ -24,5 +24,21 @@ pub fn remove_if_exists(file: &Path) -> io::Result<()> {
 
 /// Makes the name of a file survive a loss of power.
 pub fn sync_folder(file: &Path) -> io::Result<()> {
-    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let Some(folder) = file.parent() else { return Ok(()) };
+    // The parent of a name alone is empty.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_of_a_relative_path_is_found() {
+        for path in ["latchkey.db", "./latchkey.db", "src/latchkey.db"] {
+            sync_folder(Path::new(path)).unwrap();
+        }
+        assert!(sync_folder(Path::new("no such directory/latchkey.db")).is_err());
+    }
 }
