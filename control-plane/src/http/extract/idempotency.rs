@@ -7,8 +7,8 @@
 //! caller's management key and the idempotency key; and so are the place where it is kept and the fingerprint of the request.
 //! Nothing that is stored opens it, or says whose it is.
 //!
-//! In a handler, what is wrong with the body whenever it is sent is refused first. Then comes [`Idempotency::claim`], and
-//! then all that depends on the time or on what there is: a repeated request must not be refused for what the first one did.
+//! In a handler, what is wrong with the body whenever it is sent is refused first. Then comes [`Idempotency::create`], and in it
+//! all that depends on the time or on what there is: a repeated request must not be refused for what the first one did.
 
 use axum::{
     body::Body,
@@ -29,10 +29,11 @@ use utoipa::IntoParams;
 
 use super::{access::authorization, body};
 use crate::{
+    entropy::OsEntropy,
     http::{Error, RequestError},
-    service::Transaction,
+    service::{self, Change, Transaction, commit},
     state::AppState,
-    storage::idempotency as storage,
+    storage::{Priority, idempotency as storage},
 };
 
 /// The header, as documents show it.
@@ -129,6 +130,24 @@ impl Idempotency {
     /// Whether the caller gave it a name.
     pub const fn is_named(&self) -> bool {
         matches!(self.name, Some(Name::Given(_)))
+    }
+
+    /// Creates something in a transaction, and answers with it. If this was answered before, it creates nothing.
+    pub async fn create<V: Serialize>(
+        self,
+        state: &AppState,
+        create: impl AsyncFnOnce(&mut Transaction, Timestamp, &mut OsEntropy) -> service::Result<(V, Change)>,
+    ) -> Result<Answer, Error> {
+        let entropy = &mut OsEntropy;
+        let (mut transaction, now) = state.begin(Priority::Normal).await?;
+        let claimed = match self.claim(&mut transaction, now).await? {
+            Claim::New(claimed) => claimed,
+            Claim::Replay(answer) => return Ok(answer),
+        };
+        let (view, change) = create(&mut transaction, now, entropy).await?;
+        let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &view, entropy).await?;
+        commit(transaction, change, now).await?;
+        Ok(answer)
     }
 
     /// Finds out whether this was answered before, and makes sure that no one else answers it until the transaction ends.

@@ -1,24 +1,19 @@
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use shared::{id::OrganizationId, record::Owner};
 
 use crate::{
-    entropy::OsEntropy,
     http::{
         Error,
         extract::{
             access::WriteApiKeys,
             body::JsonBody,
-            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            idempotency::{Answer, IdempotencyKey, Idempotent},
             path::InPath,
         },
         routes::api_keys::view::CreatedApiKey,
     },
-    service::{
-        api_keys::{self, CreateApiKey},
-        commit,
-    },
+    service::api_keys::{self, CreateApiKey},
     state::AppState,
-    storage::Priority,
 };
 
 /// Create an API key for an organization.
@@ -35,19 +30,14 @@ pub async fn create(
     InPath(id): InPath<OrganizationId>,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateApiKey>>,
 ) -> Result<Answer, Error> {
-    let owner = Owner::Organization { id };
-    let (settings, entropy) = (body.check()?, &mut OsEntropy);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
-    let claimed = match idempotency.claim(&mut transaction, now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let creator = caller.creator();
-    let (created, change) = api_keys::create(&mut transaction, creator, &owner, settings, now, entropy).await?;
-    let view = CreatedApiKey::new(created, now);
-    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &view, entropy).await?;
-    commit(transaction, change, now).await?;
-    Ok(answer)
+    let (owner, settings) = (Owner::Organization { id }, body.check()?);
+    idempotency
+        .create(&state, async |transaction, now, entropy| {
+            let (created, change) =
+                api_keys::create(transaction, caller.creator(), &owner, settings, now, entropy).await?;
+            Ok((CreatedApiKey::new(created, now), change))
+        })
+        .await
 }
 
 #[cfg(test)]

@@ -1,23 +1,18 @@
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use shared::error::ErrorBody;
 
 use super::view::Organization;
 use crate::{
-    entropy::OsEntropy,
     http::{
         Error,
         extract::{
             access::WriteOrganizations,
             body::JsonBody,
-            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            idempotency::{Answer, IdempotencyKey, Idempotent},
         },
     },
-    service::{
-        commit,
-        organizations::{self, CreateOrganization},
-    },
+    service::organizations::{self, CreateOrganization},
     state::AppState,
-    storage::Priority,
 };
 
 /// Create an organization.
@@ -36,18 +31,14 @@ pub async fn create(
     WriteOrganizations(caller): WriteOrganizations,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateOrganization>>,
 ) -> Result<Answer, Error> {
-    let (new, entropy) = (body.check()?, &mut OsEntropy);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
-    let claimed = match idempotency.claim(&mut transaction, now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let created = organizations::create(&mut transaction, &caller.environment, new, now, entropy).await?;
-    let (organization, change) = created;
-    let view = Organization::from(organization);
-    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &view, entropy).await?;
-    commit(transaction, change, now).await?;
-    Ok(answer)
+    let new = body.check()?;
+    idempotency
+        .create(&state, async |transaction, now, entropy| {
+            let (organization, change) =
+                organizations::create(transaction, &caller.environment, new, now, entropy).await?;
+            Ok((Organization::from(organization), change))
+        })
+        .await
 }
 
 #[cfg(test)]

@@ -1,23 +1,18 @@
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use shared::error::ErrorBody;
 
 use super::view::Permission;
 use crate::{
-    entropy::OsEntropy,
     http::{
         Error,
         extract::{
             access::WritePermissions,
             body::JsonBody,
-            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            idempotency::{Answer, IdempotencyKey, Idempotent},
         },
     },
-    service::{
-        commit,
-        permissions::{self, CreatePermission},
-    },
+    service::permissions::{self, CreatePermission},
     state::AppState,
-    storage::Priority,
 };
 
 /// Create a permission.
@@ -36,17 +31,13 @@ pub async fn create(
     WritePermissions(caller): WritePermissions,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreatePermission>>,
 ) -> Result<Answer, Error> {
-    let (new, entropy) = (body.check()?, &mut OsEntropy);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
-    let claimed = match idempotency.claim(&mut transaction, now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let (permission, change) = permissions::create(&mut transaction, &caller.environment, new, now, entropy).await?;
-    let view = Permission::from(permission);
-    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &view, entropy).await?;
-    commit(transaction, change, now).await?;
-    Ok(answer)
+    let new = body.check()?;
+    idempotency
+        .create(&state, async |transaction, now, entropy| {
+            let (permission, change) = permissions::create(transaction, &caller.environment, new, now, entropy).await?;
+            Ok((Permission::from(permission), change))
+        })
+        .await
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use shared::{
     error::ErrorBody,
     id::{OrganizationId, UserId},
@@ -6,23 +6,18 @@ use shared::{
 };
 
 use crate::{
-    entropy::OsEntropy,
     http::{
         Error,
         extract::{
             access::WriteApiKeys,
             body::JsonBody,
-            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            idempotency::{Answer, IdempotencyKey, Idempotent},
             path::{InPath, named},
         },
         routes::api_keys::view::CreatedApiKey,
     },
-    service::{
-        api_keys::{self, CreateUserApiKey},
-        commit,
-    },
+    service::api_keys::{self, CreateUserApiKey},
     state::AppState,
-    storage::Priority,
 };
 
 /// Create an API key for a user.
@@ -45,19 +40,15 @@ pub async fn create(
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateUserApiKey>>,
 ) -> Result<Answer, Error> {
     let organization_id = body.organization_id.clone();
-    let (settings, entropy) = (body.check()?, &mut OsEntropy);
+    let settings = body.check()?;
     let owner = Owner::User { id, organization_id: named::<OrganizationId>(&organization_id)? };
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
-    let claimed = match idempotency.claim(&mut transaction, now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let creator = caller.creator();
-    let (created, change) = api_keys::create(&mut transaction, creator, &owner, settings, now, entropy).await?;
-    let view = CreatedApiKey::new(created, now);
-    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &view, entropy).await?;
-    commit(transaction, change, now).await?;
-    Ok(answer)
+    idempotency
+        .create(&state, async |transaction, now, entropy| {
+            let (created, change) =
+                api_keys::create(transaction, caller.creator(), &owner, settings, now, entropy).await?;
+            Ok((CreatedApiKey::new(created, now), change))
+        })
+        .await
 }
 
 #[cfg(test)]

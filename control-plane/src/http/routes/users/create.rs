@@ -1,23 +1,18 @@
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use shared::error::ErrorBody;
 
 use super::view::User;
 use crate::{
-    entropy::OsEntropy,
     http::{
         Error,
         extract::{
             access::WriteUsers,
             body::JsonBody,
-            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            idempotency::{Answer, IdempotencyKey, Idempotent},
         },
     },
-    service::{
-        commit,
-        users::{self, CreateUser},
-    },
+    service::users::{self, CreateUser},
     state::AppState,
-    storage::Priority,
 };
 
 /// Create a user.
@@ -36,16 +31,13 @@ pub async fn create(
     WriteUsers(caller): WriteUsers,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateUser>>,
 ) -> Result<Answer, Error> {
-    let (new, entropy) = (body.check()?, &mut OsEntropy);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
-    let claimed = match idempotency.claim(&mut transaction, now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let (user, change) = users::create(&mut transaction, &caller.environment, new, now, entropy).await?;
-    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &User::from(user), entropy).await?;
-    commit(transaction, change, now).await?;
-    Ok(answer)
+    let new = body.check()?;
+    idempotency
+        .create(&state, async |transaction, now, entropy| {
+            let (user, change) = users::create(transaction, &caller.environment, new, now, entropy).await?;
+            Ok((User::from(user), change))
+        })
+        .await
 }
 
 #[cfg(test)]

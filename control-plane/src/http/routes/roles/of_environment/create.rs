@@ -1,23 +1,19 @@
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use shared::error::ErrorBody;
 
 use crate::{
-    entropy::OsEntropy,
     http::{
         Error,
         extract::{
             access::WriteRoles,
             body::JsonBody,
-            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            idempotency::{Answer, IdempotencyKey, Idempotent},
         },
         routes::roles::view::Role,
     },
-    service::{
-        commit,
-        roles::{self, CreateRole},
-    },
+    service::roles::{self, CreateRole},
     state::AppState,
-    storage::{Priority, roles::Of},
+    storage::roles::Of,
 };
 
 /// Create an environment role.
@@ -36,16 +32,14 @@ pub async fn create(
     WriteRoles(caller): WriteRoles,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateRole>>,
 ) -> Result<Answer, Error> {
-    let (of, new, entropy) = (Of::Environment, body.check()?, &mut OsEntropy);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
-    let claimed = match idempotency.claim(&mut transaction, now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let (role, change) = roles::create(&mut transaction, &caller.environment, of, new, now, entropy).await?;
-    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &Role::from(role), entropy).await?;
-    commit(transaction, change, now).await?;
-    Ok(answer)
+    let new = body.check()?;
+    idempotency
+        .create(&state, async |transaction, now, entropy| {
+            let (role, change) =
+                roles::create(transaction, &caller.environment, Of::Environment, new, now, entropy).await?;
+            Ok((Role::from(role), change))
+        })
+        .await
 }
 
 #[cfg(test)]

@@ -1,24 +1,20 @@
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use shared::{error::ErrorBody, id::OrganizationId};
 
 use crate::{
-    entropy::OsEntropy,
     http::{
         Error,
         extract::{
             access::WriteRoles,
             body::JsonBody,
-            idempotency::{Answer, Claim, IdempotencyKey, Idempotent},
+            idempotency::{Answer, IdempotencyKey, Idempotent},
             path::InPath,
         },
         routes::roles::view::Role,
     },
-    service::{
-        commit,
-        roles::{self, CreateOrganizationRole},
-    },
+    service::roles::{self, CreateOrganizationRole},
     state::AppState,
-    storage::{Priority, roles::Of},
+    storage::roles::Of,
 };
 
 /// Create an organization role.
@@ -38,16 +34,13 @@ pub async fn create(
     InPath(organization): InPath<OrganizationId>,
     Idempotent(JsonBody(body), idempotency): Idempotent<JsonBody<CreateOrganizationRole>>,
 ) -> Result<Answer, Error> {
-    let (of, new, entropy) = (Of::Organization(&organization), body.check()?, &mut OsEntropy);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
-    let claimed = match idempotency.claim(&mut transaction, now).await? {
-        Claim::New(claimed) => claimed,
-        Claim::Replay(answer) => return Ok(answer),
-    };
-    let (role, change) = roles::create(&mut transaction, &caller.environment, of, new, now, entropy).await?;
-    let answer = claimed.keep(&mut transaction, StatusCode::CREATED, &Role::from(role), entropy).await?;
-    commit(transaction, change, now).await?;
-    Ok(answer)
+    let (of, new) = (Of::Organization(&organization), body.check()?);
+    idempotency
+        .create(&state, async |transaction, now, entropy| {
+            let (role, change) = roles::create(transaction, &caller.environment, of, new, now, entropy).await?;
+            Ok((Role::from(role), change))
+        })
+        .await
 }
 
 #[cfg(test)]
