@@ -189,20 +189,26 @@ conformance! {
         let of_user = format!("/user_management/users/{user}");
         let of_membership = format!("/user_management/organization_memberships/{membership}");
         let again = json!({"user_id": user, "organization_id": organization});
+        let memberships = "/user_management/organization_memberships";
         for (method, path, body, success, repeated) in [
             ("PUT", "/authorization/roles/editor/permissions", json!({"permissions": ["b"]}), 200, 200),
             ("POST", "/authorization/roles/editor/permissions", json!({"slug": "a"}), 200, 200),
             ("PUT", &format!("{of_membership}/deactivate"), json!({}), 200, 200),
             ("PUT", &format!("{of_membership}/reactivate"), json!({}), 200, 200),
             ("PUT", &of_membership, json!({"role_slug": "member"}), 200, 200),
+            ("PUT", &format!("{of_membership}/deactivate"), json!({}), 200, 200),
+            // The membership becomes active again.
+            ("POST", memberships, again.clone(), 201, 409),
             ("DELETE", &of_membership, json!({}), 200, 404),
-            ("POST", "/user_management/organization_memberships", again, 201, 409),
+            // A new one.
+            ("POST", memberships, again, 201, 409),
             ("DELETE", &of_user, json!({}), 200, 404),
         ] {
             let call = async || server.send(method, path, body.to_string().into()).await;
             let entries = scopes(&world);
             world.feed.set_mood(Mood::Failing);
-            if success == 201 {
+            let is_new = path == memberships && server.get(&of_membership).await.status == 404;
+            if is_new {
                 // Nobody has anything of a new membership, so nobody has to be told.
                 call().await.expect(success);
             } else {

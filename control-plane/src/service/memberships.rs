@@ -173,6 +173,8 @@ pub async fn create(
     Ok((get(transaction.conn(), environment, &id).await?, Change::local()))
 }
 
+/// Makes an inactive member active. If it is active, and whoever made it so has received no acknowledgement, this call repeats
+/// that one and resumes its wait.
 async fn reactivate_as(
     transaction: &mut Transaction,
     before: &Membership,
@@ -180,7 +182,14 @@ async fn reactivate_as(
     now: Timestamp,
 ) -> Result<(Member, Change)> {
     if !before.inactive {
-        return Err(Refusal::MembershipExists.into());
+        let is_repeated = role_slug.is_none_or(|slug| slug == before.role_slug);
+        let earlier = transaction.unacknowledged(&Scope::Membership(&before.id), &before.environment_id).await?;
+        return match earlier {
+            Some(earlier) if is_repeated => {
+                Ok((get(transaction.conn(), &before.environment_id, &before.id).await?, earlier))
+            }
+            _ => Err(Refusal::MembershipExists.into()),
+        };
     }
     let slug = role_slug.unwrap_or(&before.role_slug);
     let role = role(transaction, &before.environment_id, &before.organization_id, slug).await?;
