@@ -71,7 +71,7 @@ pub struct UpdateOrganization {
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     external_id: Option<Option<String>>,
-    /// Stored for compatibility with WorkOS. It has no effect. Default: false.
+    /// Stored for compatibility with WorkOS. It has no effect.
     #[serde(default)]
     allow_profiles_outside_organization: Option<bool>,
 }
@@ -102,11 +102,10 @@ impl CreateOrganization {
     /// If a field is not acceptable.
     pub fn check(self) -> Result<NewOrganization> {
         let metadata = self.metadata.unwrap_or_default();
-        let domains = named_domains(self.domains, self.domain_data).unwrap_or_default();
         let mut checks = Checks::default();
         checks.text("name", &self.name, NAME_MAX_LENGTH);
         checks.metadata(&metadata);
-        check_domains(&mut checks, &domains);
+        let domains = named_domains(&mut checks, self.domains, self.domain_data).unwrap_or_default();
         if let Some(external_id) = &self.external_id {
             checks.external_id(external_id);
         }
@@ -246,8 +245,7 @@ fn updated(
         checks.text("name", &name, NAME_MAX_LENGTH);
         organization.name = name;
     }
-    if let Some(named) = named_domains(changes.domains, changes.domain_data) {
-        check_domains(&mut checks, &named);
+    if let Some(named) = named_domains(&mut checks, changes.domains, changes.domain_data) {
         organization.domains.0 = domains_of(&organization.id, named, &organization.domains.0, now, entropy);
     }
     if let Some(metadata) = changes.metadata {
@@ -287,23 +285,26 @@ pub async fn delete(
 }
 
 /// The domains of a request, in whichever of the two ways it names them. `None` if it names none at all.
-fn named_domains(domains: Option<Vec<String>>, domain_data: Option<Vec<DomainData>>) -> Option<Vec<DomainData>> {
+fn named_domains(
+    checks: &mut Checks,
+    domains: Option<Vec<String>>,
+    domain_data: Option<Vec<DomainData>>,
+) -> Option<Vec<DomainData>> {
     let pending = |domain| DomainData { domain, state: DomainState::Pending };
+    let (field, place) = if domain_data.is_some() { ("domain_data", ".domain") } else { ("domains", "") };
     let mut named = domain_data.or_else(|| domains.map(|domains| domains.into_iter().map(pending).collect()))?;
     for domain in &mut named {
         domain.domain = domain.domain.trim().to_lowercase();
     }
+    let is_invalid = |(_, named): &(usize, &DomainData)| !fields::is_domain(&named.domain);
+    for (at, _) in named.iter().enumerate().filter(is_invalid).take(DOMAINS_MAX) {
+        let message = "must be a domain name, such as example.com";
+        checks.require(false, &format!("{field}.{at}{place}"), "invalid", message);
+    }
     named.sort_by(|a, b| a.domain.cmp(&b.domain));
     named.dedup_by(|a, b| a.domain == b.domain);
+    checks.at_most_items(field, named.len(), DOMAINS_MAX);
     Some(named)
-}
-
-fn check_domains(checks: &mut Checks, domains: &[DomainData]) {
-    checks.at_most_items("domains", domains.len(), DOMAINS_MAX);
-    for (at, domain) in domains.iter().enumerate().take(DOMAINS_MAX) {
-        let message = "must be a domain name, such as example.com";
-        checks.require(fields::is_domain(&domain.domain), &format!("domains.{at}"), "invalid", message);
-    }
 }
 
 /// Domains that existed before keep their id and their creation time.

@@ -86,6 +86,11 @@ mod tests {
                 "name": "a\u{0}b", "external_id": "ö", "domains": ["-.com"], "metadata": {"k": "\u{1}"},
             })).await;
             assert_eq!(reply.fields(), ["name", "metadata.k", "domains.0", "external_id"]);
+            let reply = server.post("/organizations", json!({"name": "a", "domains": ["z.com", "z.com", "-.com"]})).await;
+            assert_eq!(reply.fields(), ["domains.2"], "the place in the request");
+            let domains = json!([{"domain": "z.com", "state": "pending"}, {"domain": "-.com", "state": "pending"}]);
+            let reply = server.post("/organizations", json!({"name": "a", "domain_data": domains})).await;
+            assert_eq!(reply.fields(), ["domain_data.1.domain"]);
             assert_eq!(server.post("/organizations", json!({"name": "x".repeat(256)})).await.fields(), ["name"]);
             assert_eq!(server.post("/organizations", json!({})).await.fields(), ["name"]);
             assert_eq!(server.get("/organizations").await.expect(200)["data"], json!([]));
