@@ -1,6 +1,6 @@
 //! The control plane of Latchkey: the management API, its storage, and the tasks that keep the edge up to date.
 //!
-//! From the top floor down; nothing imports from a floor above its own:
+//! From the top layer down; nothing imports from a layer above its own:
 //!
 //! | module | what it is |
 //! | --- | --- |

@@ -149,7 +149,9 @@ async fn revoke(db: &Db, edge: Option<EdgeConfig>, id: &ManagementKeyId) -> anyh
     match committed {
         Ok(()) => {
             print_line!("Revoked {id}.");
-            print_line!("The revocation is effective at the edge.");
+            print_line!(
+                "The edge has the revocation: within 2 seconds, or the bound that you configured, the key is refused everywhere."
+            );
             Ok(())
         }
         Err(error @ (Error::EdgePending | Error::Unconfirmed(_))) => {

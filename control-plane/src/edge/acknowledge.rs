@@ -1,4 +1,4 @@
-//! Waiting until a committed change is effective at the edge.
+//! Waiting until the edge has a committed change.
 //!
 //! [`EdgeLink::acknowledge`] returns once the change feed holds this version of a key, or a stricter one: from then on no
 //! isolate relies on an older record for longer than its lease. The task that appends to the feed answers most waiters
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// How long a call waits for a change to be effective at the edge.
+/// How long a call waits for the edge to have a change.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the creation of a key waits, which then succeeds anyway: until the edge has the key, it is refused, which is safe.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(1);

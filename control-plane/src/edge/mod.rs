@@ -5,7 +5,7 @@
 //! | [`feed`] | the client of the change feed, by the Worker's ingress routes |
 //! | [`changes`] | what is appended to the feed for a key or a scope |
 //! | [`feeder`] | appends changes to the feed |
-//! | [`acknowledge`] | waits until a change is effective at the edge |
+//! | [`acknowledge`] | waits until the edge has a change |
 //! | [`kv`] | the client of the REST API of Workers KV |
 //! | [`flush`] | writes changed records to Workers KV once the feed has them, and the rules of that |
 //! | [`lookup`] | finds out which version of a key the edge has |

@@ -228,7 +228,7 @@ pub(super) fn exceeded_limit(exceeded: Exceeded) -> ApiError {
             ApiError::new(429, "rate_limited", format!("There were too many requests. Try again in {seconds} s."))
         }
         Exceeded::InProgress => {
-            let message = "The caller has too many requests in progress. Wait for some of them, then try again.";
+            let message = "This management key or client address has too many requests in progress. Wait for some of them to finish, then try again.";
             ApiError::new(429, "too_many_requests_in_progress", message)
         }
     }

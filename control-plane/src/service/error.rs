@@ -144,7 +144,7 @@ refusals! {
     /// A member has one role.
     SeveralRoles: "multiple_roles_not_enabled", "A user has one role in an organization.";
     /// A user belongs to an organization once.
-    MembershipExists: "organization_membership_already_exists", "The user is a member of this organization already.";
+    MembershipExists: "organization_membership_already_exists", "The user is already an active member of this organization.";
     /// Only active members have keys.
     MembershipRequired: "organization_membership_required", "The user must be an active member of the organization to have keys in it.";
     /// An expired key stays expired.

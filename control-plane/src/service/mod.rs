@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A [`Transaction`] can be committed only with its [`Change`]: [`commit`] writes the outbox rows in the same transaction, and
-//! returns once the change is effective at the edge. ([`commit_without_waiting`] does not wait. It is for the restore and the
+//! returns once the edge has the change. ([`commit_without_waiting`] does not wait. It is for the restore and the
 //! first run.) Nothing outside this module can make a [`Change`].
 //!
 //! | module | use cases |

@@ -22,7 +22,7 @@ use crate::storage::{
 /// A permission to create.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreatePermission {
-    /// The name in code, on keys and in roles: 1 to 48 lowercase letters, digits, and `-_:.*`. On a key, `posts:*`
+    /// The identifier that your code, keys and roles use: 1 to 48 lowercase letters, digits, and `-_:.*`. On a key, `posts:*`
     /// grants every permission that begins with `posts:`, and `*` grants all. It cannot be changed.
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     slug: String,

@@ -31,7 +31,7 @@ pub const DEFAULT_ROLE: &str = "member";
 /// A role to create for all organizations of the environment.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateRole {
-    /// The name in code: 1 to 48 lowercase letters, digits, and `-_:.*`. It cannot be changed.
+    /// The identifier that your code uses: 1 to 48 lowercase letters, digits, and `-_:.*`. It cannot be changed.
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]
     slug: String,
     /// The display name. At most 48 characters.
@@ -51,7 +51,7 @@ pub struct CreateRole {
 /// A role to create for one organization.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateOrganizationRole {
-    /// The name in code: 1 to 48 lowercase letters, digits, and `-_:.*`. It cannot be changed. Default: made from the
+    /// The identifier that your code uses: 1 to 48 lowercase letters, digits, and `-_:.*`. It cannot be changed. Default: made from the
     /// name, such as `org-billing-admin` for `Billing admin`.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 48, pattern = "^[a-z0-9_:.*-]+$")]

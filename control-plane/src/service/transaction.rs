@@ -172,7 +172,7 @@ struct Pending {
     updated: Vec<Committed>,
 }
 
-/// Commits a change with its outbox rows, and returns once it is effective at the edge.
+/// Commits a change with its outbox rows, and returns once the edge has it.
 ///
 /// A new key is waited for only briefly: until the edge has it, it is refused, which is safe. Anything else must be in
 /// the change feed before this succeeds. A change that was committed stands even if the wait fails. The database

@@ -55,11 +55,12 @@ pub struct CreateUser {
 /// Changes to a user. Omitted fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct UpdateUser {
-    /// The e-mail address: at most 254 characters, unique in the environment regardless of case.
+    /// The e-mail address: at most 254 characters, unique in the environment regardless of case. If omitted or null, it does
+    /// not change.
     #[serde(default)]
     #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
     email: Option<String>,
-    /// Whether you have verified the e-mail address. Latchkey does not verify it. Default: false.
+    /// Whether you have verified the e-mail address. Latchkey does not verify it.
     #[serde(default)]
     email_verified: Option<bool>,
     /// The first name. At most 255 characters. Null removes it.

@@ -133,6 +133,9 @@ impl Idempotency {
     }
 
     /// Creates something in a transaction, and answers with it. If this was answered before, it creates nothing.
+    ///
+    /// Only for creations that wait for nobody: a repeated request does not resume the wait for the edge. A handler whose
+    /// change waits uses [`Idempotency::claim`] and [`Claimed::keep`], as that of a rotation does.
     pub async fn create<V: Serialize>(
         self,
         state: &AppState,

@@ -83,7 +83,7 @@ impl Query {
             (Some(id), None) => Position::After(id),
             (None, Some(id)) => Position::Before(id),
             (Some(_), Some(_)) => {
-                return Err(FieldError::new("before", "invalid", "cannot be given together with `after`").into());
+                return Err(FieldError::new("before", "invalid", "cannot be sent together with `after`").into());
             }
         };
         let page = PageRequest { limit: self.limit()?, newest_first: order != Order::Asc, position };

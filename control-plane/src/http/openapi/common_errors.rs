@@ -36,8 +36,10 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
         ("408", "The request took longer than 30 seconds."),
         ("414", "The path and the query are longer than 8,192 characters."),
         ("500", "An unexpected failure. The server log has the cause."),
-        ("503", "The database is busy or unavailable. Retry after `Retry-After` seconds."),
     ];
+    if !matches!(path, "/health" | "/openapi.json") {
+        errors.push(("503", "The database is busy or unavailable. Retry after `Retry-After` seconds."));
+    }
     if !is_exempt(path) {
         errors.push((
             "429",
@@ -86,6 +88,12 @@ fn not_found(path: &str) -> &'static str {
         "/api_keys/{id}/usage" => "The API key does not exist in this environment.",
         _ if is_below("/api_keys/") => "The API key does not exist in this environment, or is revoked.",
         _ if is_below("/authorization/permissions/") => "The permission does not exist in this environment.",
+        _ if is_below("/authorization/roles/") && path.contains("{permission_slug}") => {
+            "The role or the permission does not exist in this environment."
+        }
+        _ if path.contains("{permission_slug}") => {
+            "The organization, the role or the permission does not exist in this environment."
+        }
         _ if is_below("/authorization/roles/") => "The role does not exist in this environment.",
         _ if path.contains("/roles/{slug}") => "The organization or the role does not exist in this environment.",
         _ if is_below("/user_management/organization_memberships/") => {

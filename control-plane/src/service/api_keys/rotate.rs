@@ -35,7 +35,8 @@ pub struct RotateApiKey {
     #[schema(minimum = 0, maximum = 2_592_000, default = 86400)]
     overlap_seconds: Option<i64>,
     /// When the new key expires: in the future, and no later than the organization's expiry policy allows. If omitted
-    /// or null, the policy's default lifetime applies. Without one, the new key has the same lifetime as the old key.
+    /// or null, the policy's default lifetime applies. Without a default
+    /// lifetime, the new key has the lifetime of the old key, but no more than the policy's maximum.
     #[serde(default)]
     expires_at: Option<Rfc3339>,
     /// The display name of the new key. At most 255 characters. If omitted or null, it is the old key's name.

@@ -109,7 +109,7 @@ fn scope(operation: &Operation) -> Option<Scope> {
 fn entities(path: &str, operation_id: &str) -> Vec<Entity> {
     let is_below = |prefix: &str| path.starts_with(prefix);
     match operation_id {
-        "createOrganizationMembership" | "listOrganizationMemberships" | "createUserApiKey" => {
+        "createOrganizationMembership" | "listOrganizationMemberships" | "createUserApiKey" | "listUserApiKeys" => {
             return vec![Entity::User, Entity::Organization];
         }
         _ if !path.contains('{') => return vec![],
@@ -118,7 +118,11 @@ fn entities(path: &str, operation_id: &str) -> Vec<Entity> {
     match path {
         _ if is_below("/api_keys/") => vec![Entity::ApiKey],
         _ if is_below("/authorization/permissions/") => vec![Entity::Permission],
+        _ if is_below("/authorization/roles/") && path.contains("{permission_slug}") => {
+            vec![Entity::Role, Entity::Permission]
+        }
         _ if is_below("/authorization/roles/") => vec![Entity::Role],
+        _ if path.contains("{permission_slug}") => vec![Entity::Organization, Entity::Role, Entity::Permission],
         _ if path.contains("/roles/{slug}") => vec![Entity::Organization, Entity::Role],
         _ if is_below("/user_management/organization_memberships/") => vec![Entity::OrganizationMembership],
         _ if is_below("/user_management/users/") => vec![Entity::User],
@@ -133,7 +137,7 @@ fn refusals(operation_id: &str) -> &'static [Refusal] {
         "createUser" | "updateUser" => &[Refusal::UserExternalIdTaken, Refusal::EmailTaken],
         "createUserApiKey" => &[Refusal::MembershipRequired],
         "updateApiKey" | "expireApiKey" => &[Refusal::ApiKeyExpired],
-        "rotateApiKey" => &[Refusal::ApiKeyExpired, Refusal::ApiKeyRotated],
+        "rotateApiKey" => &[Refusal::ApiKeyExpired, Refusal::ApiKeyRotated, Refusal::MembershipRequired],
         "createPermission" => &[Refusal::PermissionSlugTaken],
         "createEnvironmentRole" => &[Refusal::RoleSlugTaken, Refusal::RoleLimitReached],
         "createOrganizationRole" => &[Refusal::OrganizationRoleSlugTaken, Refusal::RoleLimitReached],

@@ -18,7 +18,7 @@ use crate::{
 
 /// Create an API key for an organization.
 ///
-/// The response contains the key in `value`, only this once. At the edge, a new key can be refused for about a second.
+/// Only this response, and that of a repeated request, contains the key, in `value`. At the edge, a new key can be refused for about a second.
 #[utoipa::path(post, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
     operation_id = "createOrganizationApiKey", security(("management_key" = ["api_keys:write"])),
     params(("organization_id" = OrganizationId, Path), IdempotencyKey),

@@ -24,7 +24,7 @@ pub struct RevokeParams {
 
 /// Revoke an API key permanently.
 ///
-/// Returns once the change is effective at the edge: at most 2 seconds after the response, the key is refused
+/// Returns once the edge has the change. At most 2 seconds after the response, the key is refused
 /// everywhere.
 #[utoipa::path(delete, path = "/api_keys/{id}", tag = "api_keys",
     operation_id = "revokeApiKey", security(("management_key" = ["api_keys:write"])),

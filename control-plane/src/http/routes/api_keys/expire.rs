@@ -17,8 +17,7 @@ use crate::{
 
 /// Set when an API key expires.
 ///
-/// Without a body, or without `expires_at`, the key expires now. An expired key stays expired. Returns once the change
-/// is effective at the edge.
+/// Without a body, or without `expires_at`, the key expires now. An expired key stays expired. Returns once the edge has the change.
 #[utoipa::path(post, path = "/api_keys/{id}/expire", tag = "api_keys",
     operation_id = "expireApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path)),

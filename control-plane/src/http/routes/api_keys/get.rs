@@ -24,8 +24,8 @@ pub struct ApiKeyAtEdge {
     edge: Option<EdgeVersions>,
 }
 
-/// The current versions of a key. The highest version counts: the edge accepts none that is older than that in the
-/// change feed.
+/// The current versions of a key. The highest version is the current one. The edge never decides by a version that
+/// is older than the one in the change feed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EdgeVersions {
     /// The version in the database.

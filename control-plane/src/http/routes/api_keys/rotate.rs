@@ -24,8 +24,8 @@ use crate::{
 /// Rotate an API key.
 ///
 /// Creates a new key with the owner, prefix, permissions, IP allow list, `not_before` and metadata of the old key, and
-/// lets the old key expire after an overlap. If the old key is disabled, so is the new one. The response contains the
-/// new key in `value`, only this once. Returns once the expiry of the old key is effective at the edge. If the response
+/// lets the old key expire after an overlap. If the old key is disabled, so is the new one. Only this response, and that
+/// of a repeated request, contains the new key, in `value`. Returns once the edge has the expiry of the old key. If the response
 /// is 503 `edge_propagation_pending`, repeat the same call with the same management key: it returns the same new key,
 /// with or without an `Idempotency-Key`.
 #[utoipa::path(post, path = "/api_keys/{id}/rotate", tag = "api_keys",
@@ -34,6 +34,7 @@ use crate::{
     request_body(content = Option<RotateApiKey>),
     responses(
         (status = 201, body = CreatedApiKey),
+        (status = 400, description = "The body is not valid JSON, `Idempotency-Key` is invalid, or the key's user is not an active member of the organization.", body = ErrorBody),
         (status = 409, description = "The API key has expired, or another key has replaced it already.", body = ErrorBody),
         EdgePending,
     ))]

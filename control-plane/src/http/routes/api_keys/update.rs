@@ -16,7 +16,7 @@ use crate::{
 
 /// Update an API key.
 ///
-/// Omitted fields keep their values. Returns once the change is effective at the edge.
+/// Omitted fields keep their values. Returns once the edge has the change.
 #[utoipa::path(patch, path = "/api_keys/{id}", tag = "api_keys",
     operation_id = "updateApiKey", security(("management_key" = ["api_keys:write"])),
     params(("id" = ApiKeyId, Path)),

@@ -6,6 +6,7 @@ use axum::{
 use serde::Serialize;
 use shared::{
     api_key::ApiKeyObject,
+    error::ErrorBody,
     reason::Reason,
     validation::{BODY_LIMIT, Validation},
 };
@@ -59,7 +60,10 @@ pub struct ValidationAnswer {
 #[utoipa::path(post, path = "/api_keys/validations", tag = "api_keys",
     operation_id = "validateApiKey", security(("management_key" = ["api_keys:validate"])),
     request_body = ValidateApiKey,
-    responses((status = 200, body = ValidationAnswer)))]
+    responses(
+        (status = 200, body = ValidationAnswer),
+        (status = 503, description = "The edge or the database cannot decide at the moment; `code` says why. This is not a decision about the key: do not admit the request, and retry after `Retry-After` seconds.", body = ErrorBody),
+    ))]
 pub async fn validate(
     State(state): State<AppState>,
     ValidateApiKeys(caller): ValidateApiKeys,

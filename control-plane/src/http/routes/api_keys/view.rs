@@ -78,7 +78,7 @@ impl Serialize for KeyOfRecord {
     }
 }
 
-/// A new API key. Only this response contains its value.
+/// A new API key. Only the response that creates it contains its value.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedApiKey {
     #[serde(flatten)]

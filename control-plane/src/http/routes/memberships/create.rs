@@ -27,7 +27,7 @@ use crate::{
 /// Create a membership.
 ///
 /// Makes the user a member of the organization. An inactive membership becomes active again, with `role_slug` if it is
-/// sent. Then the call returns once the change is effective at the edge.
+/// sent. Then the call returns once the edge has the change.
 #[utoipa::path(post, path = "/user_management/organization_memberships", tag = "memberships",
     operation_id = "createOrganizationMembership", security(("management_key" = ["users:write"])),
     params(IdempotencyKey),

@@ -14,8 +14,8 @@ use crate::{
 
 /// Deactivate a membership.
 ///
-/// The user's API keys in the organization are refused until the membership is active again. Returns once the change is
-/// effective at the edge.
+/// The user's API keys in the organization are refused until the membership is active again. Returns once the edge has the
+/// change.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}/deactivate", tag = "memberships",
     operation_id = "deactivateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

@@ -13,7 +13,7 @@ use crate::{
 
 /// Delete a membership.
 ///
-/// Revokes all API keys that the user has in the organization. Returns once the change is effective at the edge.
+/// Revokes all API keys that the user has in the organization. Returns once the edge has the change.
 #[utoipa::path(delete, path = "/user_management/organization_memberships/{id}", tag = "memberships",
     operation_id = "deleteOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

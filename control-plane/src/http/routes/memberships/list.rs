@@ -58,7 +58,7 @@ pub enum ListedStatus {
     responses(
         (status = 200, body = List<Membership>),
         (status = 400, description = "`organization_id` and `user_id` are both missing.", body = ErrorBody),
-        (status = 404, description = "The user or the organization does not exist in this environment.", body = ErrorBody),
+        (status = 404, description = "The organization does not exist in this environment, or `user_id` is not the id of a user.", body = ErrorBody),
     ))]
 pub async fn list(
     State(state): State<AppState>,

@@ -14,8 +14,7 @@ use crate::{
 
 /// Reactivate a membership.
 ///
-/// The membership keeps its role, and the user's API keys are accepted again. Returns once the change is effective at
-/// the edge.
+/// The membership keeps its role, and the user's API keys are accepted again. Returns once the edge has the change.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}/reactivate", tag = "memberships",
     operation_id = "reactivateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

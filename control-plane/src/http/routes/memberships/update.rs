@@ -17,7 +17,7 @@ use crate::{
 
 /// Update the role of a membership.
 ///
-/// The new role limits the user's API keys in the organization. Returns once the change is effective at the edge.
+/// The new role limits the user's API keys in the organization. Returns once the edge has the change.
 #[utoipa::path(put, path = "/user_management/organization_memberships/{id}", tag = "memberships",
     operation_id = "updateOrganizationMembership", security(("management_key" = ["users:write"])),
     params(("id" = MembershipId, Path)),

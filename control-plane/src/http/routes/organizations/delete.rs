@@ -13,8 +13,7 @@ use crate::{
 
 /// Delete an organization.
 ///
-/// Deletes its roles and memberships as well, and revokes all of its API keys. Returns once the change is effective at
-/// the edge.
+/// Deletes its roles and memberships as well, and revokes all of its API keys. Returns once the edge has the change.
 #[utoipa::path(delete, path = "/organizations/{id}", tag = "organizations",
     operation_id = "deleteOrganization", security(("management_key" = ["organizations:write"])),
     params(("id" = OrganizationId, Path)),

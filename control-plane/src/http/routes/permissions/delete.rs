@@ -15,7 +15,7 @@ use crate::{
 
 /// Delete a permission.
 ///
-/// Removes it from all roles and API keys. Returns once the change is effective at the edge.
+/// Removes it from all roles and API keys. Returns once the edge has the change.
 #[utoipa::path(delete, path = "/authorization/permissions/{slug}", tag = "permissions",
     operation_id = "deletePermission", security(("management_key" = ["permissions:write"])),
     params(("slug" = String, Path)),

@@ -11,7 +11,7 @@ pub struct Permission {
     object: &'static str,
     /// The id of the permission.
     id: PermissionId,
-    /// The name in code, on keys and in roles.
+    /// The identifier that your code, keys and roles use.
     slug: String,
     /// The display name.
     name: String,

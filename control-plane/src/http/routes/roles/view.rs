@@ -11,7 +11,7 @@ pub struct Role {
     object: &'static str,
     /// The id of the role.
     id: RoleId,
-    /// The name in code.
+    /// The identifier that your code uses.
     slug: String,
     /// The display name.
     name: String,

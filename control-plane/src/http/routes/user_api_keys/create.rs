@@ -23,7 +23,7 @@ use crate::{
 /// Create an API key for a user.
 ///
 /// The key works in one organization, is limited to what the user's role allows, and is revoked when the membership is
-/// deleted. The response contains the key in `value`, only this once.
+/// deleted. Only this response, and that of a repeated request, contains the key, in `value`.
 #[utoipa::path(post, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
     operation_id = "createUserApiKey", security(("management_key" = ["api_keys:write"])),
     params(("user_id" = UserId, Path), IdempotencyKey),

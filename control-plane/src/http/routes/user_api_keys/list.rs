@@ -1,5 +1,8 @@
 use axum::{Json, extract::State};
-use shared::id::{ApiKeyId, OrganizationId, UserId};
+use shared::{
+    error::ErrorBody,
+    id::{ApiKeyId, OrganizationId, UserId},
+};
 use utoipa::IntoParams;
 
 use crate::{
@@ -36,7 +39,10 @@ pub struct OrganizationParams {
 #[utoipa::path(get, path = "/user_management/users/{user_id}/api_keys", tag = "api_keys",
     operation_id = "listUserApiKeys", security(("management_key" = ["api_keys:read"])),
     params(("user_id" = UserId, Path), ListParams, OrganizationParams, IncludeParams),
-    responses((status = 200, body = List<ShownApiKey>)))]
+    responses(
+        (status = 200, body = List<ShownApiKey>),
+        (status = 404, description = "The user or the organization does not exist in this environment.", body = ErrorBody),
+    ))]
 pub async fn list(
     State(state): State<AppState>,
     Now(now): Now,

@@ -13,8 +13,8 @@ use crate::{
 
 /// Delete a user.
 ///
-/// Deletes all memberships of the user as well, and revokes all of the user's API keys. Returns once the change is
-/// effective at the edge.
+/// Deletes all memberships of the user as well, and revokes all of the user's API keys. Returns once the edge has the
+/// change.
 #[utoipa::path(delete, path = "/user_management/users/{id}", tag = "users",
     operation_id = "deleteUser", security(("management_key" = ["users:write"])),
     params(("id" = UserId, Path)),

@@ -20,7 +20,7 @@ use crate::{
 
 /// Add a permission to an environment role.
 ///
-/// Returns once the change is effective at the edge.
+/// Returns once the edge has the change.
 #[utoipa::path(post, tag = "roles",
     path = "/authorization/roles/{slug}/permissions",
     operation_id = "addEnvironmentRolePermission", security(("management_key" = ["roles:write"])),

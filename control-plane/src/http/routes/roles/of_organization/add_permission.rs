@@ -21,7 +21,7 @@ use crate::{
 
 /// Add a permission to an organization role.
 ///
-/// Returns once the change is effective at the edge.
+/// Returns once the edge has the change.
 #[utoipa::path(post, tag = "roles",
     path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions",
     operation_id = "addOrganizationRolePermission", security(("management_key" = ["roles:write"])),

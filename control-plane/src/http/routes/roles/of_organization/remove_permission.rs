@@ -20,7 +20,7 @@ use crate::{
 
 /// Remove a permission from an organization role.
 ///
-/// The API keys of the role's users lose it. Returns the role, once the change is effective at the edge.
+/// The API keys of the role's users lose it. Returns the role, once the edge has the change.
 #[utoipa::path(delete, tag = "roles",
     path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions/{permission_slug}",
     operation_id = "removeOrganizationRolePermission", security(("management_key" = ["roles:write"])),

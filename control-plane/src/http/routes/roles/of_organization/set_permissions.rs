@@ -21,8 +21,7 @@ use crate::{
 
 /// Set the permissions of an organization role.
 ///
-/// Replaces all permissions of the role. They limit the API keys of its users. Returns once the change is effective at
-/// the edge.
+/// Replaces all permissions of the role. They limit the API keys of its users. Returns once the edge has the change.
 #[utoipa::path(put, tag = "roles",
     path = "/authorization/organizations/{organization_id}/roles/{slug}/permissions",
     operation_id = "setOrganizationRolePermissions", security(("management_key" = ["roles:write"])),
