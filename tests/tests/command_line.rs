@@ -452,7 +452,9 @@ fn a_prefix_that_scanners_give_to_others_needs_force() {
     }
     assert!(create("ghp", &["--force"]).success().contains(r#""key_prefix":"ghp""#));
     assert!(create("acme_live", &[]).success().contains("acme_live"));
-    for (impossible, why) in [("mk", "reserved"), ("Acme", "lowercase"), ("a_", "ends with"), ("", "2 to 24")] {
+    for (impossible, why) in
+        [("mk", "reserved"), ("Acme", "lowercase"), ("a_", "end with a letter or digit"), ("", "2 to 24")]
+    {
         let refused = create(impossible, &["--force"]);
         assert!(!refused.status.success() && refused.stderr.contains(why), "{refused:?}");
     }
