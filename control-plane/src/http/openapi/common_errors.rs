@@ -88,9 +88,6 @@ fn not_found(path: &str) -> &'static str {
         "/api_keys/{id}/usage" => "The API key does not exist in this environment.",
         _ if is_below("/api_keys/") => "The API key does not exist in this environment, or is revoked.",
         _ if is_below("/authorization/permissions/") => "The permission does not exist in this environment.",
-        _ if is_below("/authorization/roles/") && path.contains("{permission_slug}") => {
-            "The role or the permission does not exist in this environment."
-        }
         _ if path.contains("{permission_slug}") => {
             "The organization, the role or the permission does not exist in this environment."
         }

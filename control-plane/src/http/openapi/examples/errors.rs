@@ -118,9 +118,6 @@ fn entities(path: &str, operation_id: &str) -> Vec<Entity> {
     match path {
         _ if is_below("/api_keys/") => vec![Entity::ApiKey],
         _ if is_below("/authorization/permissions/") => vec![Entity::Permission],
-        _ if is_below("/authorization/roles/") && path.contains("{permission_slug}") => {
-            vec![Entity::Role, Entity::Permission]
-        }
         _ if is_below("/authorization/roles/") => vec![Entity::Role],
         _ if path.contains("{permission_slug}") => vec![Entity::Organization, Entity::Role, Entity::Permission],
         _ if path.contains("/roles/{slug}") => vec![Entity::Organization, Entity::Role],
