@@ -8,12 +8,9 @@ use crate::{
             body::JsonBody,
             path::{InPath, RoleSlug},
         },
-        routes::roles::view::Role,
+        routes::roles::{update_permissions, view::Role},
     },
-    service::{
-        commit,
-        roles::{self, AddRolePermission},
-    },
+    service::roles::AddRolePermission,
     state::AppState,
     storage::roles::Of,
 };
@@ -34,11 +31,7 @@ pub async fn add_permission(
     JsonBody(body): JsonBody<AddRolePermission>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Environment, body.check()?);
-    let (mut transaction, now) = state.begin(update.priority()).await?;
-    let (role, change) =
-        roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
-    commit(transaction, change, now).await?;
-    Ok(Json(role.into()))
+    update_permissions(&state, &caller.environment, of, &slug, update).await
 }
 
 #[cfg(test)]

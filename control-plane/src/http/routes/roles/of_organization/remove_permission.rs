@@ -8,12 +8,9 @@ use crate::{
             access::WriteRoles,
             path::{InPaths, PermissionSlug, RoleSlug},
         },
-        routes::roles::view::Role,
+        routes::roles::{update_permissions, view::Role},
     },
-    service::{
-        commit,
-        roles::{self, PermissionsUpdate},
-    },
+    service::roles::PermissionsUpdate,
     state::AppState,
     storage::roles::Of,
 };
@@ -36,9 +33,5 @@ pub async fn remove_permission(
     )>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Organization(&organization), PermissionsUpdate::Remove(permission));
-    let (mut transaction, now) = state.begin(update.priority()).await?;
-    let (role, change) =
-        roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
-    commit(transaction, change, now).await?;
-    Ok(Json(role.into()))
+    update_permissions(&state, &caller.environment, of, &slug, update).await
 }

@@ -9,12 +9,9 @@ use crate::{
             body::JsonBody,
             path::{InPaths, RoleSlug},
         },
-        routes::roles::view::Role,
+        routes::roles::{update_permissions, view::Role},
     },
-    service::{
-        commit,
-        roles::{self, SetRolePermissions},
-    },
+    service::roles::SetRolePermissions,
     state::AppState,
     storage::roles::Of,
 };
@@ -35,11 +32,7 @@ pub async fn set_permissions(
     JsonBody(body): JsonBody<SetRolePermissions>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Organization(&organization), body.check()?);
-    let (mut transaction, now) = state.begin(update.priority()).await?;
-    let (role, change) =
-        roles::update_permissions(&mut transaction, &caller.environment, of, &slug, update, now).await?;
-    commit(transaction, change, now).await?;
-    Ok(Json(role.into()))
+    update_permissions(&state, &caller.environment, of, &slug, update).await
 }
 
 #[cfg(test)]
