@@ -14,6 +14,7 @@
 //! | [`limits`] | how many requests a caller may make |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
 //! | [`metrics`], `text` | what is counted; invisible characters, and folding for search |
+//! | `files` | the files beside a SQLite database |
 //! | [`clock`], [`entropy`] | the only places that read the time and randomness |
 //!
 //! The binary `latchkey` is a thin shell around it; this is all it takes to answer a request:
@@ -53,6 +54,7 @@ pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod entropy;
+mod files;
 pub mod http;
 pub mod limits;
 pub mod metrics;

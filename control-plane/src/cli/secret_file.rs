@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::storage::sqlite_file::{sync_folder, with_suffix};
+use crate::files::{sync_folder, with_suffix};
 
 /// A secret that is on disk under another name. [`Pending::keep`] gives the file its name; dropped, the file is gone.
 ///

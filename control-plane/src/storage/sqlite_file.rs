@@ -8,18 +8,14 @@
 //! | `latchkey.db.new` | a database that is being created; it is renamed once it is complete |
 
 mod copies;
-mod files;
 
 pub use copies::keep_marked;
-use files::remove_if_exists;
-pub use files::{sync_folder, with_suffix};
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf, absolute},
-    str::FromStr,
 };
 
 use anyhow::{Context, bail, ensure};
@@ -27,6 +23,7 @@ use reqwest::Url;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{Db, Failure};
+use crate::files::{self, remove_if_exists, sync_folder, with_suffix};
 
 /// The file of a SQLite database, which need not exist.
 #[derive(Debug)]
@@ -47,11 +44,7 @@ impl SqliteFile {
     /// # Errors
     /// If the URL is wrong.
     pub fn from_url(url: &str) -> anyhow::Result<Option<Self>> {
-        if !url.starts_with("sqlite:") || url.contains(":memory:") || url.contains("mode=memory") {
-            return Ok(None);
-        }
-        let options = SqliteConnectOptions::from_str(url)?;
-        ensure!(!options.get_filename().as_os_str().is_empty(), "the database URL names no file; use `sqlite:FILE`");
+        let Some(options) = files::sqlite_options(url)? else { return Ok(None) };
         let path = real_path(options.get_filename())?;
         Ok(Some(Self { path, options }))
     }

@@ -20,8 +20,10 @@ use std::{
 use sqlx::{Result, SqliteConnection};
 use tokio::{sync::watch, time::timeout};
 
-use super::files::{remove_if_exists, sync_folder, with_suffix};
-use crate::storage::{Db, Priority, dialect::SQLITE_CHECKPOINT, opened_file::OpenedFile};
+use crate::{
+    files::{remove_if_exists, sync_folder, with_suffix},
+    storage::{Db, Priority, dialect::SQLITE_CHECKPOINT, opened_file::OpenedFile},
+};
 
 /// How often the mark is renewed, if a checkpoint has moved it.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -146,10 +148,7 @@ mod tests {
 
     use sqlx::Connection;
 
-    use super::{
-        super::{SqliteFile, files::with_suffix},
-        *,
-    };
+    use super::{super::SqliteFile, *};
     use crate::storage::testing;
 
     fn file_at(path: &Path) -> SqliteFile {

@@ -1,11 +1,28 @@
-//! What is done with files beside the database.
+//! Where the file of a SQLite database is, and what is done with the files beside it.
 
 use std::{
     ffi::OsString,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    str::FromStr,
 };
+
+use anyhow::ensure;
+use sqlx::sqlite::SqliteConnectOptions;
+
+/// How to open the SQLite database that a URL names. `None` for Postgres and for a database in memory.
+///
+/// # Errors
+/// If the URL is wrong.
+pub fn sqlite_options(url: &str) -> anyhow::Result<Option<SqliteConnectOptions>> {
+    if !url.starts_with("sqlite:") || url.contains(":memory:") || url.contains("mode=memory") {
+        return Ok(None);
+    }
+    let options = SqliteConnectOptions::from_str(url)?;
+    ensure!(!options.get_filename().as_os_str().is_empty(), "the database URL names no file; use `sqlite:FILE`");
+    Ok(Some(options))
+}
 
 /// The path with something appended to its file name.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
