@@ -9,6 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use shared::seal::EdgeSecrets;
 
+use crate::encryption::keyring::Keyring;
+
 /// The settings of `latchkey`. `defaults.toml` says what each one means.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,7 @@ pub struct Config {
     pub database_pooler: Pooler,
     pub database_connections: u32,
     pub database_wait_seconds: u64,
+    pub encryption_key: SecretString,
     pub edge_kv_url: String,
     pub edge_kv_namespace: String,
     pub edge_kv_token: SecretString,
@@ -129,6 +132,7 @@ impl Config {
         config.trimmed_secrets = settings.trimmed_secrets;
         config.check_ranges()?;
         config.check_text()?;
+        config.check_encryption_key()?;
         config.check_combinations()?;
         Ok(config)
     }
@@ -174,6 +178,14 @@ impl Config {
                 !url.contains(|c: char| c.is_whitespace() || c.is_control()),
                 "{setting} contains white space or a control character; set it to the URL only"
             );
+        }
+        Ok(())
+    }
+
+    fn check_encryption_key(&self) -> anyhow::Result<()> {
+        let key = self.encryption_key.expose_secret();
+        if !key.is_empty() {
+            Keyring::parse(key).context("encryption_key is invalid")?;
         }
         Ok(())
     }
@@ -372,6 +384,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn invalid_encryption_key_is_refused_by_name_and_not_shown() {
+        let key = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MDE=";
+        let read = |value: &str| from_environment(&[("LATCHKEY_ENCRYPTION_KEY", value)]);
+        for valid in [key.to_owned(), format!("{key},{key}"), format!(" {key} ,\t{key}\n")] {
+            read(&valid).unwrap();
+        }
+        for invalid in [
+            "hush".to_owned(),
+            "aHVzaA==".to_owned(),
+            key.trim_end_matches('=').to_owned(),
+            key.replace("c2V", "-_V"),
+            format!("{key},"),
+            format!(",{key}"),
+            format!("{key},hush"),
+            format!("{key},{key},{key}"),
+            format!("{key}{key}"),
+        ] {
+            let error = refusal(read(&invalid));
+            assert!(
+                error.contains("encryption_key") && error.contains("openssl rand -base64 32"),
+                "{invalid}: {error}"
+            );
+            assert!(["hush", "aHV", "jcmV0"].iter().all(|part| !error.contains(part)), "{invalid}: {error}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn variable_that_is_not_utf8_is_named() {
@@ -386,7 +425,9 @@ mod tests {
     fn secret_is_read_from_the_file_that_its_setting_names() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
-        std::fs::write(&file, "postgres://from-file\n").unwrap();
+        // Valid for all of them.
+        let key = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MDE=";
+        std::fs::write(&file, format!("{key}\n")).unwrap();
         let config_file = folder.path().join("latchkey.toml");
         let path = file.to_str().unwrap();
         for secret in sources::SECRETS {
@@ -396,8 +437,14 @@ mod tests {
                 [from_environment(&[(&variable, path)]), Config::read(Some(&config_file), None, environment(&[]))]
             {
                 let config = config.unwrap();
-                let values = [&config.database_url, &config.edge_kv_token, &config.edge_secret, &config.metrics_token];
-                let read = values.iter().filter(|value| value.expose_secret() == "postgres://from-file").count();
+                let values = [
+                    &config.database_url,
+                    &config.encryption_key,
+                    &config.edge_kv_token,
+                    &config.edge_secret,
+                    &config.metrics_token,
+                ];
+                let read = values.iter().filter(|value| value.expose_secret() == key).count();
                 assert_eq!(read, 1, "{secret}");
             }
             let value = format!("LATCHKEY_{}", secret.to_uppercase());

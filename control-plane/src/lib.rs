@@ -13,6 +13,7 @@
 //! | [`storage`] | every SQL statement |
 //! | [`limits`] | how many requests a caller may make |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
+//! | [`encryption`] | encryption of secrets that must be readable again |
 //! | [`metrics`], `text` | what is counted; invisible characters, and folding for search |
 //! | `files` | the files beside a SQLite database |
 //! | [`clock`], [`entropy`] | the only places that read the time and randomness |
@@ -53,6 +54,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod edge;
+pub mod encryption;
 pub mod entropy;
 mod files;
 pub mod http;

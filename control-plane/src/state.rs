@@ -10,6 +10,7 @@ use shared::Timestamp;
 use crate::{
     clock::Clock,
     edge::lookup::Lookup,
+    encryption::EncryptionKey,
     limits::Limits,
     metrics::Metrics,
     service::{Database, Transaction, usage::Usage},
@@ -23,6 +24,8 @@ pub struct AppState {
     pub database: Database,
     /// The clock. Handlers get the time from [`AppState::begin`] or, if they only read, from the extractor `Now`.
     pub clock: Clock,
+    /// Encrypts the secrets that the server must be able to read again.
+    pub encryption: EncryptionKey,
     /// Finds out which version of a key the edge has, if there is an edge.
     pub lookup: Option<Arc<Lookup>>,
     /// How many requests a caller may make.
@@ -44,12 +47,13 @@ pub struct AppState {
 const SEARCHES_MAX: usize = 2;
 
 impl AppState {
-    /// The state of a server without limits that has just started.
+    /// The state of a server without limits and without an encryption key that has just started.
     #[must_use]
     pub fn new(database: Database, clock: Clock, usage: Arc<Usage>, metrics: Arc<Metrics>) -> Self {
         Self {
             database,
             clock,
+            encryption: EncryptionKey::not_configured(),
             lookup: None,
             limits: Arc::new(Limits::none()),
             searches: FairTurns::new(SEARCHES_MAX),
@@ -85,6 +89,12 @@ impl AppState {
     #[must_use]
     pub fn with_database_id(self, id: Option<String>) -> Self {
         Self { database_id: id.map(Into::into), ..self }
+    }
+
+    /// The same server, which encrypts secrets with this key.
+    #[must_use]
+    pub fn with_encryption(self, encryption: EncryptionKey) -> Self {
+        Self { encryption, ..self }
     }
 
     /// The same server, whose callers have these limits.

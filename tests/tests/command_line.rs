@@ -13,6 +13,9 @@ use tests::{
     wait::eventually,
 };
 
+/// A valid key that no installation has.
+const ENCRYPTION_KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MDE=";
+
 /// The words that begin with this, in the order in which they appear.
 fn words_beginning_with<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
     text.split_whitespace().filter(|word| word.starts_with(start)).collect()
@@ -139,6 +142,24 @@ fn serve_refuses_the_copy_of_a_live_database_and_takes_its_backup() {
 }
 
 #[test]
+fn backup_says_that_the_encryption_key_is_elsewhere() {
+    let latchkey = Latchkey::without_settings();
+    let _ = latchkey.run(&["migrate"]).success();
+    let printed = latchkey.run(&["backup", "1.db"]).success();
+    assert!(
+        printed.ends_with("There is no encryption key yet, so only the database has to be backed up.\n"),
+        "{printed}"
+    );
+    let file = latchkey.folder().canonicalize().unwrap().join("latchkey.db.encryption-key");
+    fs::write(&file, "").unwrap();
+    let printed = latchkey.run(&["backup", "2.db"]).success();
+    let says = |location: &str| format!("This backup does not contain the encryption key, which is {location}. ");
+    assert!(printed.contains(&says(&format!("in {}", file.display()))), "{printed}");
+    let printed = latchkey.set("encryption_key", ENCRYPTION_KEY).run(&["backup", "3.db"]).success();
+    assert!(printed.contains(&says("the setting encryption_key")) && !printed.contains(ENCRYPTION_KEY), "{printed}");
+}
+
+#[test]
 fn backup_of_postgres_names_pg_dump_and_no_password() {
     let latchkey = Latchkey::without_settings().set("database_url", "postgres://me:hush@db.example:6432/keys");
     let refused = latchkey.run(&["backup", "x"]).failure();
@@ -236,6 +257,7 @@ fn no_key_and_no_secret_is_ever_logged_or_stored() {
         .set("edge_kv_namespace", "keys")
         .set("edge_url", "http://127.0.0.1:1")
         .set("edge_kv_token", &kv_token)
+        .set("encryption_key", ENCRYPTION_KEY)
         .set("metrics_token", &metrics_token);
     let mut server = latchkey.serve();
     let tenant = latchkey.create_tenant();
@@ -281,7 +303,7 @@ fn no_key_and_no_secret_is_ever_logged_or_stored() {
     let path = database.url().replace("sqlite:", "");
     let stored: Vec<u8> =
         ["", "-wal"].iter().flat_map(|file| fs::read(format!("{path}{file}")).unwrap_or_default()).collect();
-    for secret in [value, &tenant.management_key, &edge_secret, &kv_token, &metrics_token] {
+    for secret in [value, &tenant.management_key, &edge_secret, &kv_token, ENCRYPTION_KEY, &metrics_token] {
         // The part that is random: a key without its prefix is a key none the less.
         let secret = secret.rsplit('_').next().unwrap();
         assert!(!said.contains(secret), "logged: {secret}");
@@ -363,6 +385,7 @@ fn a_wrong_setting_is_named_and_so_is_the_way_out() {
         (&edge[..2], &["edge_url"]),
         (&[("edge_kv_token", "hush")], &["edge_kv_url", "edge_secret"]),
         (&[("edge_kv_token", "hush\nhush")], &["edge_kv_token"]),
+        (&[("encryption_key", "hush")], &["encryption_key", "openssl rand -base64 32"]),
         (&[("edge_secret_file", "absent")], &["LATCHKEY_EDGE_SECRET_FILE", "absent"]),
         (&[("drain_seconds", "30")], &["drain_seconds", "shutdown_seconds"]),
         (&edge, &["edge_secret"]),

@@ -1,3 +1,4 @@
+mod encryption;
 mod feed;
 mod findings;
 mod settings;
@@ -38,6 +39,7 @@ async fn look(config: &Config, findings: &mut Findings) {
     findings.extend(settings::look(config));
     let edge = edge(config, findings);
     let db = database(config, findings).await;
+    findings.extend(encryption::look(config));
     if let Some(db) = &db
         && let Err(error) = contents(db, edge.is_some(), findings).await
     {

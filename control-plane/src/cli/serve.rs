@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::Config,
     edge::lookup::Lookup,
+    encryption::EncryptionKey,
     http::{self, server},
     limits::Limits,
     service::usage::{Retention, Usage},
@@ -110,19 +111,22 @@ async fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     // What is wrong with the settings is said before anything is waited for.
     config.edge()?;
     let limits = Limits::of(config)?;
+    let encryption = EncryptionKey::from_config(config)?;
     let (db, lock) = database::open_to_serve(config).await?;
     let usage = Usage::new(Retention::of_days(config.usage_retention_days));
-    let (context, tasks) = Tasks::new(config, TaskContext::new(db.clone(), Clock::system(), usage))?;
+    let context = TaskContext::new(db.clone(), Clock::system(), usage).with_encryption(encryption);
+    let (context, tasks) = Tasks::new(config, context)?;
     let lookup = config.edge()?.map(|edge| Lookup::new(edge, Clock::system())).transpose()?;
     db.migrate().await?;
     let listener = TcpListener::bind(config.listen)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .with_context(|| format!("cannot listen on {}; choose another address with LATCHKEY_LISTEN", config.listen))?;
-    let TaskContext { clock, usage, metrics, .. } = context.clone();
+    let TaskContext { clock, encryption, usage, metrics, .. } = context.clone();
     let database = context.database();
     first_run::greet(&database, clock.now(), &config.bootstrap_key_file).await?;
     let database_id = environments::database_id(db.read().await?.conn()).await?;
     let state = AppState::new(database, clock, usage, metrics)
+        .with_encryption(encryption)
         .with_limits(limits)
         .with_lookup(lookup)
         .with_database_id(database_id);

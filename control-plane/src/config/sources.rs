@@ -18,7 +18,8 @@ use toml::{Table, Value};
 pub(super) const DEFAULTS: &str = include_str!("../../defaults.toml");
 
 /// The settings that are secrets. Each can also be read from a file, which the setting `<name>_file` names.
-pub(super) const SECRETS: [&str; 4] = ["database_url", "edge_kv_token", "edge_secret", "metrics_token"];
+pub(super) const SECRETS: [&str; 5] =
+    ["database_url", "encryption_key", "edge_kv_token", "edge_secret", "metrics_token"];
 
 /// What the variables that are settings begin with.
 const PREFIX: &str = "LATCHKEY_";

@@ -6,6 +6,7 @@
 //! | `latchkey.db.lock` | locked by the process that serves the database; the kernel releases it when the process ends |
 //! | `latchkey.db.marking` | there for the moment in which a mark is made: `copies.rs` says which |
 //! | `latchkey.db.new` | a database that is being created; it is renamed once it is complete |
+//! | `latchkey.db.encryption-key` | encrypts secrets in the database, if no setting does: see `encryption/key_file.rs` |
 
 mod copies;
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use crate::{
     clock::Clock,
     edge::{Wake, acknowledge::EdgeLink},
+    encryption::EncryptionKey,
     metrics::Metrics,
     service::{Database, usage::Usage},
     storage::Db,
@@ -15,6 +16,8 @@ pub struct TaskContext {
     pub db: Db,
     /// The clock.
     pub clock: Clock,
+    /// Encrypts the secrets that the server must be able to read again.
+    pub encryption: EncryptionKey,
     /// Wakes the publisher when something was committed.
     pub publisher: Wake,
     /// The link to the edge, if there is an edge.
@@ -26,17 +29,30 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// A process without an edge.
+    /// A process without an edge and without an encryption key.
     #[must_use]
     pub fn new(db: Db, clock: Clock, usage: Usage) -> Self {
-        let metrics = Arc::new(Metrics::default());
-        Self { db, clock, publisher: Wake::default(), edge: None, usage: Arc::new(usage), metrics }
+        Self {
+            db,
+            clock,
+            encryption: EncryptionKey::not_configured(),
+            publisher: Wake::default(),
+            edge: None,
+            usage: Arc::new(usage),
+            metrics: Arc::new(Metrics::default()),
+        }
     }
 
     /// The same process with an edge.
     #[must_use]
     pub fn with_edge(self, edge: Arc<EdgeLink>) -> Self {
         Self { edge: Some(edge), ..self }
+    }
+
+    /// The same process, which encrypts secrets with this key.
+    #[must_use]
+    pub fn with_encryption(self, encryption: EncryptionKey) -> Self {
+        Self { encryption, ..self }
     }
 
     /// The database, as use cases see it.

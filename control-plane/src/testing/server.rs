@@ -21,6 +21,7 @@ use tower::ServiceExt;
 use crate::{
     clock::Clock,
     config::Config,
+    encryption::EncryptionKey,
     entropy::OsEntropy,
     http,
     limits::Limits,
@@ -101,7 +102,8 @@ impl Server {
             reads.fetch_add(1, Ordering::SeqCst);
             Timestamp::from_millis(hands.load(Ordering::SeqCst))
         });
-        let context = TaskContext::new(db.clone(), clock.clone(), Usage::new(Retention::default()));
+        let context = TaskContext::new(db.clone(), clock.clone(), Usage::new(Retention::default()))
+            .with_encryption(EncryptionKey::for_tests());
         let state = state_of(&context);
         let router = http::router(state.clone(), config);
         let (environment, management_key) = new_environment(&db, &clock).await;
@@ -319,8 +321,8 @@ pub fn ids_of(list: &Value) -> Vec<String> {
 
 /// The state of a server whose tasks have this context.
 pub fn state_of(context: &TaskContext) -> AppState {
-    let TaskContext { clock, usage, metrics, .. } = context.clone();
-    AppState::new(context.database(), clock, usage, metrics)
+    let TaskContext { clock, encryption, usage, metrics, .. } = context.clone();
+    AppState::new(context.database(), clock, usage, metrics).with_encryption(encryption)
 }
 
 async fn new_environment(db: &Db, clock: &Clock) -> (EnvironmentId, String) {

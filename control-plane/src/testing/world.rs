@@ -43,6 +43,7 @@ use crate::{
         flush::Flusher,
         kv::Kv,
     },
+    encryption::EncryptionKey,
     service::usage::{Retention, Usage},
     storage::{
         Db, api_keys, edge_sync,
@@ -255,6 +256,7 @@ impl World {
     /// A process without an edge.
     pub fn context(&self) -> TaskContext {
         TaskContext::new(self.db.clone(), self.clock.clone(), Usage::new(Retention::default()))
+            .with_encryption(EncryptionKey::for_tests())
     }
 
     /// A process with an edge, whose callers wait for so long, and what its pump is made of.

@@ -39,7 +39,7 @@ const LAYERS: [&[&str]; 9] = [
     &["edge"],
     &["storage"],
     &["limits"],
-    &["clock", "config", "entropy", "files", "metrics", "text"],
+    &["clock", "config", "encryption", "entropy", "files", "metrics", "text"],
 ];
 
 /// Imports that lead downwards, and are forbidden all the same.
