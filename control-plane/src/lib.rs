@@ -10,6 +10,7 @@
 //! | [`tasks`] | what runs by itself beside the server |
 //! | [`service`] | the use cases, each of them once |
 //! | [`edge`] | the change feed, Workers KV, and the wait for them |
+//! | [`webhooks`] | one attempt to deliver an event to an endpoint: its signature, its address, its schedule |
 //! | [`storage`] | every SQL statement |
 //! | [`limits`] | how many requests a caller may make |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
@@ -67,3 +68,4 @@ pub mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+pub mod webhooks;

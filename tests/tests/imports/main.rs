@@ -30,13 +30,14 @@ const WITHOUT_CIRCLES: [&str; 4] = ["shared", "edge-validator", "control-plane",
 
 /// The parts of the control plane, which are the files and folders of its `src/`, from top to bottom. No part imports
 /// from a line above its own.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["main", "cli"],
     &["http"],
     &["state"],
     &["tasks"],
     &["service"],
     &["edge"],
+    &["webhooks"],
     &["storage"],
     &["limits"],
     &["clock", "config", "encryption", "entropy", "files", "metrics", "text"],
