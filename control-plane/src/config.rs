@@ -5,6 +5,7 @@ mod sources;
 use std::{env, ffi::OsString, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::Path};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use shared::seal::EdgeSecrets;
@@ -30,6 +31,9 @@ pub struct Config {
     pub edge_url: String,
     pub edge_batch_pairs: usize,
     pub usage_retention_days: u32,
+    pub event_retention_days: u32,
+    pub api_key_expiry_reminder_days: String,
+    pub webhook_private_networks: String,
     pub requests_per_second_of_key: u32,
     pub requests_per_second_of_address: u32,
     pub requests_in_progress_of_key: usize,
@@ -96,6 +100,8 @@ impl TryFrom<String> for LogFormat {
 const KV_BULK_LIMIT: usize = 10_000;
 /// A hundred years, to keep the arithmetic of hours in bounds.
 const USAGE_RETENTION_MAX_DAYS: u32 = 36_500;
+/// A webhook is tried for three days, and needs its event as long.
+const EVENT_RETENTION_MIN_DAYS: u32 = 4;
 /// What the clock of limits can tell apart.
 const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
 
@@ -142,6 +148,11 @@ impl Config {
         check_range("database_wait_seconds", self.database_wait_seconds, 0..=3_600)?;
         check_range("edge_batch_pairs", self.edge_batch_pairs, 1..=KV_BULK_LIMIT)?;
         check_range("usage_retention_days", self.usage_retention_days, 1..=USAGE_RETENTION_MAX_DAYS)?;
+        check_range(
+            "event_retention_days",
+            self.event_retention_days,
+            EVENT_RETENTION_MIN_DAYS..=USAGE_RETENTION_MAX_DAYS,
+        )?;
         for (setting, value) in [
             ("requests_per_second_of_key", self.requests_per_second_of_key),
             ("requests_per_second_of_address", self.requests_per_second_of_address),
@@ -191,6 +202,7 @@ impl Config {
     }
 
     fn check_combinations(&self) -> anyhow::Result<()> {
+        self.webhook_private_networks()?;
         let (drain, shutdown) = (self.drain_seconds, self.shutdown_seconds);
         ensure!(
             drain < shutdown,
@@ -202,6 +214,17 @@ impl Config {
             "database_pooler applies only to Postgres; remove it, or set database_url to a `postgres://` URL"
         );
         Ok(())
+    }
+
+    /// The networks that webhooks may be sent to although they are not public.
+    ///
+    /// # Errors
+    /// If one of them is none.
+    pub fn webhook_private_networks(&self) -> anyhow::Result<Vec<IpNet>> {
+        let texts = self.webhook_private_networks.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let parse =
+            |text: &str| text.parse().with_context(|| format!("webhook_private_networks: `{text}` is not a network"));
+        texts.map(parse).collect()
     }
 
     /// The defaults alone, for tests.

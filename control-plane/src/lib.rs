@@ -10,7 +10,8 @@
 //! | [`tasks`] | what runs by itself beside the server |
 //! | [`service`] | the use cases, each of them once |
 //! | [`edge`] | the change feed, Workers KV, and the wait for them |
-//! | [`webhooks`] | one attempt to deliver an event to an endpoint: its signature, its address, its schedule |
+//! | [`events`] | what happened: the types of events, and the log |
+//! | [`objects`] | the JSON object of each resource |
 //! | [`storage`] | every SQL statement |
 //! | [`limits`] | how many requests a caller may make |
 //! | [`config`] | every setting, with `defaults.toml` beside it |
@@ -57,10 +58,12 @@ pub mod config;
 pub mod edge;
 pub mod encryption;
 pub mod entropy;
+pub mod events;
 mod files;
 pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod objects;
 pub mod service;
 pub mod state;
 pub mod storage;

@@ -30,6 +30,13 @@ pub struct Metrics {
     pub oldest_seal_age: Gauge,
     /// What is told of usage.
     pub usage: UsageMetrics,
+    webhook_attempts: Family<AttemptLabels, Counter>,
+}
+
+/// Whether an attempt to deliver a webhook succeeded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    result: &'static str,
 }
 
 /// What is counted of the batches in which the edge tells how keys were used.
@@ -212,6 +219,9 @@ impl Default for Metrics {
             Unit::Seconds,
             outbox_age.clone(),
         );
+        let webhook_attempts = Family::default();
+        let attempts = "Attempts to deliver a webhook";
+        registry.register("webhook_attempts", attempts, Family::clone(&webhook_attempts));
         let published = Counter::default();
         registry.register("edge_published", "Records written to Workers KV", published.clone());
         let publish_failures = Counter::default();
@@ -235,6 +245,7 @@ impl Default for Metrics {
             outbox_depth,
             outbox_age,
             published,
+            webhook_attempts,
             publish_failures,
             feed,
             oldest_seal_age,
@@ -248,6 +259,12 @@ fn new_histogram() -> Histogram {
 }
 
 impl Metrics {
+    /// Counts an attempt to deliver a webhook.
+    pub fn count_webhook_attempt(&self, is_success: bool) {
+        let result = if is_success { "succeeded" } else { "failed" };
+        self.webhook_attempts.get_or_create(&AttemptLabels { result }).inc();
+    }
+
     /// Counts an answered request. `route` is the route's pattern, never the path that was asked for.
     pub fn count_request(&self, method: &str, route: &str, status: u16, stopwatch: Stopwatch) {
         let (method, route) = (method.to_owned(), route.to_owned());

@@ -11,10 +11,12 @@ use crate::{
     clock::Clock,
     edge::lookup::Lookup,
     encryption::EncryptionKey,
+    events::Actor,
     limits::Limits,
     metrics::Metrics,
     service::{Database, Transaction, usage::Usage},
     storage::{self, FairTurns, Priority},
+    webhooks::address::AddressPolicy,
 };
 
 /// The state of the server. Cheap to clone. Except for recent counts, it holds nothing that another process lacks.
@@ -28,6 +30,8 @@ pub struct AppState {
     pub encryption: EncryptionKey,
     /// Finds out which version of a key the edge has, if there is an edge.
     pub lookup: Option<Arc<Lookup>>,
+    /// Which addresses webhooks may be sent to.
+    pub webhook_addresses: Arc<AddressPolicy>,
     /// How many requests a caller may make.
     pub limits: Arc<Limits>,
     /// A turn for each search that may run at the same time.
@@ -55,6 +59,7 @@ impl AppState {
             clock,
             encryption: EncryptionKey::not_configured(),
             lookup: None,
+            webhook_addresses: Arc::default(),
             limits: Arc::new(Limits::none()),
             searches: FairTurns::new(SEARCHES_MAX),
             usage,
@@ -64,13 +69,13 @@ impl AppState {
         }
     }
 
-    /// Begins a transaction, and reads the time once it has its turn. Others that were more urgent may have changed the same things
+    /// Begins a transaction in which this actor makes changes, and reads the time once it has its turn. Others that were more urgent may have changed the same things
     /// since the request arrived, so what happened then is decided as of now.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn begin(&self, priority: Priority) -> storage::Result<(Transaction, Timestamp)> {
-        let transaction = self.database.begin(priority).await?;
+    pub async fn begin(&self, actor: Actor, priority: Priority) -> storage::Result<(Transaction, Timestamp)> {
+        let transaction = self.database.begin(actor, priority).await?;
         Ok((transaction, self.clock.now()))
     }
 
@@ -95,6 +100,12 @@ impl AppState {
     #[must_use]
     pub fn with_encryption(self, encryption: EncryptionKey) -> Self {
         Self { encryption, ..self }
+    }
+
+    /// The same server, whose webhooks may be sent to these addresses.
+    #[must_use]
+    pub fn with_webhook_addresses(self, policy: AddressPolicy) -> Self {
+        Self { webhook_addresses: Arc::new(policy), ..self }
     }
 
     /// The same server, whose callers have these limits.

@@ -19,6 +19,15 @@ fn new_ulid(now: Timestamp, entropy: &mut impl Entropy) -> ulid::Ulid {
     ulid::Ulid::from_parts(now.as_millis().max(0).unsigned_abs(), u128::from_be_bytes(random))
 }
 
+fn ulid_following(last: Option<&str>, now: Timestamp, entropy: &mut impl Entropy) -> ulid::Ulid {
+    let id = new_ulid(now, entropy);
+    match last.and_then(|last| ulid::Ulid::from_string(last).ok()).filter(|last| *last >= id) {
+        // Incremented beyond its random part, it goes on with the next millisecond.
+        Some(last) => ulid::Ulid(last.0.saturating_add(1)),
+        None => id,
+    }
+}
+
 /// ULIDs are read in their canonical form alone, so that one thing has one name.
 fn is_id(prefix: &str, text: &str) -> bool {
     let ulid = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
@@ -41,6 +50,20 @@ macro_rules! ids {
             /// A new one.
             pub fn generate(now: Timestamp, entropy: &mut impl Entropy) -> Self {
                 Self(format!("{}_{}", Self::PREFIX, new_ulid(now, entropy)))
+            }
+
+            /// An id that is greater than the last one, even if the clock stands still or was set back.
+            #[must_use]
+            pub fn following(last: Option<&Self>, now: Timestamp, entropy: &mut impl Entropy) -> Self {
+                let last = last.and_then(|last| last.0.strip_prefix(Self::PREFIX)?.strip_prefix('_'));
+                Self(format!("{}_{}", Self::PREFIX, ulid_following(last, now, entropy)))
+            }
+
+            /// The least text that an id of this time or later can have, for comparing with ids.
+            #[must_use]
+            pub fn first_at(time: Timestamp) -> String {
+                let ulid = ulid::Ulid::from_parts(time.as_millis().max(0).unsigned_abs(), 0);
+                format!("{}_{ulid}", Self::PREFIX)
             }
 
             /// Its text.
@@ -101,4 +124,47 @@ ids! {
     RequestId = "req";
     /// The id of a permission: `perm_` and a ULID.
     PermissionId = "perm";
+    /// The id of an event: `event_` and a ULID. Later events of the log have greater ids.
+    EventId = "event";
+    /// The id of a webhook endpoint: `we_` and a ULID.
+    WebhookEndpointId = "we";
+    /// The id of a webhook delivery: `wd_` and a ULID.
+    WebhookDeliveryId = "wd";
+    /// The id of a replay of webhooks: `wr_` and a ULID.
+    WebhookReplayId = "wr";
+}
+
+impl EventId {
+    /// When the event was added to the log.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        let ulid = self.0.strip_prefix("event_").and_then(|ulid| ulid::Ulid::from_string(ulid).ok());
+        let millis = ulid.map_or(0, |ulid| ulid.timestamp_ms());
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Repeating;
+
+    #[test]
+    fn event_ids_rise_when_the_clock_stands_still_or_goes_back() {
+        let mut last: Option<EventId> = None;
+        for millis in [5, 5, 5, 4, 9, 1, 1_800_000_000_000, 0] {
+            let next = EventId::following(last.as_ref(), Timestamp::from_millis(millis), &mut Repeating(200));
+            assert!(last.is_none_or(|last| last < next), "{next}");
+            last = Some(next);
+        }
+    }
+
+    #[test]
+    fn event_ids_tell_their_time_and_sort_after_its_first_id() {
+        let time = Timestamp::from_millis(1_800_000_000_000);
+        let id = EventId::following(None, time, &mut Repeating(0));
+        assert_eq!(id.time(), time);
+        assert!(EventId::first_at(time).as_str() <= id.as_str());
+        assert!(EventId::first_at(time.plus_millis(1)).as_str() > id.as_str());
+    }
 }

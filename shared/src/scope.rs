@@ -49,6 +49,12 @@ scopes! {
     UsersRead = "users:read";
     /// Create, change and delete users and their memberships.
     UsersWrite = "users:write";
+    /// See events.
+    EventsRead = "events:read";
+    /// See webhook endpoints and their deliveries.
+    WebhooksRead = "webhooks:read";
+    /// Create, change and delete webhook endpoints, and send events again.
+    WebhooksWrite = "webhooks:write";
 }
 
 impl Scope {

@@ -6,6 +6,7 @@ use shared::key::Prefix;
 use crate::{
     clock::Clock,
     entropy::OsEntropy,
+    events::Actor,
     service::{Database, commit, environments},
     storage::{
         Db, Priority,
@@ -53,7 +54,7 @@ async fn create(db: &Db, name: &str, prefix: Prefix, force: bool, json: bool) ->
          --force"
     );
     let now = Clock::system().now();
-    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await?;
+    let mut transaction = Database::without_edge(db.clone()).begin(Actor::Operator, Priority::Normal).await?;
     let (environment, change) = environments::create(&mut transaction, name, prefix, now, &mut OsEntropy).await?;
     commit(transaction, change, now).await?;
     if json {

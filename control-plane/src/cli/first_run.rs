@@ -7,6 +7,7 @@ use shared::Timestamp;
 use crate::{
     cli::secret_file,
     entropy::OsEntropy,
+    events::Actor,
     service::{Database, commit_without_waiting, environments, management_keys},
     storage::{Priority, environments as rows},
 };
@@ -15,7 +16,7 @@ use crate::{
 /// its path is not empty, and otherwise to standard output; it is shown nowhere else, and never again.
 pub(super) async fn greet(database: &Database, now: Timestamp, key_file: &str) -> anyhow::Result<()> {
     let key_file = (!key_file.is_empty()).then(|| Path::new(key_file));
-    let mut transaction = database.begin(Priority::Normal).await?;
+    let mut transaction = database.begin(Actor::Operator, Priority::Normal).await?;
     rows::lock_all(transaction.conn()).await?;
     if !rows::list(transaction.conn()).await?.is_empty() {
         drop(transaction);

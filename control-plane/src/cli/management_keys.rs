@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     config::{Config, EdgeConfig},
     entropy::OsEntropy,
+    events::Actor,
     service::{
         Change, Database, Error, Transaction, commit, management_keys,
         usage::{Retention, Usage},
@@ -82,7 +83,7 @@ async fn create(
     json: bool,
 ) -> anyhow::Result<()> {
     let now = Clock::system().now();
-    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await?;
+    let mut transaction = Database::without_edge(db.clone()).begin(Actor::Operator, Priority::Normal).await?;
     environments::get(transaction.conn(), environment)
         .await?
         .with_context(|| format!("the environment {environment} does not exist; see `latchkey environments list`"))?;
@@ -173,7 +174,7 @@ struct Revocation {
 }
 
 async fn begin_revocation(context: &TaskContext, id: &ManagementKeyId) -> anyhow::Result<Revocation> {
-    let mut transaction = context.database().begin(Priority::Revocation).await?;
+    let mut transaction = context.database().begin(Actor::Operator, Priority::Revocation).await?;
     let now = context.clock.now();
     let revoked = Revoked::new(management_keys::REVOKED_BY_OPERATOR, now);
     let Some(change) = management_keys::revoke(&mut transaction, id, &revoked, now).await? else {

@@ -1,6 +1,6 @@
 use std::{net::TcpListener, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use axum_server::Handle;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -16,13 +16,17 @@ use crate::{
     encryption::EncryptionKey,
     http::{self, server},
     limits::Limits,
-    service::usage::{Retention, Usage},
+    service::{
+        events::EventRetention,
+        usage::{Retention, Usage},
+    },
     state::AppState,
     storage::{
         Db, environments,
         sqlite_file::{self, ServeLock},
     },
     tasks::{TaskContext, Tasks},
+    webhooks::address::AddressPolicy,
 };
 
 /// Serves until SIGTERM or SIGINT, and then stops in this order:
@@ -114,7 +118,14 @@ async fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     let encryption = EncryptionKey::from_config(config)?;
     let (db, lock) = database::open_to_serve(config).await?;
     let usage = Usage::new(Retention::of_days(config.usage_retention_days));
-    let context = TaskContext::new(db.clone(), Clock::system(), usage).with_encryption(encryption);
+    let reminders = config.api_key_expiry_reminder_days.parse();
+    let reminders = reminders.map_err(|error: String| anyhow!("api_key_expiry_reminder_days {error}"))?;
+    let webhook_addresses = AddressPolicy { allowed: config.webhook_private_networks()? };
+    let context = TaskContext {
+        event_retention: EventRetention::of_days(config.event_retention_days),
+        expiry_reminders: reminders,
+        ..TaskContext::new(db.clone(), Clock::system(), usage).with_encryption(encryption)
+    };
     let (context, tasks) = Tasks::new(config, context)?;
     let lookup = config.edge()?.map(|edge| Lookup::new(edge, Clock::system())).transpose()?;
     db.migrate().await?;
@@ -127,6 +138,7 @@ async fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     let database_id = environments::database_id(db.read().await?.conn()).await?;
     let state = AppState::new(database, clock, usage, metrics)
         .with_encryption(encryption)
+        .with_webhook_addresses(webhook_addresses)
         .with_limits(limits)
         .with_lookup(lookup)
         .with_database_id(database_id);

@@ -78,9 +78,12 @@ impl Variable {
         (!is_blank(&value)).then_some(Self { name, setting, value })
     }
 
-    /// Whether it is read elsewhere: as the name of the configuration file, or by the tools that build and test.
+    /// Whether it is read elsewhere: as the name of the configuration file, by commands that call a server, or by the
+    /// tools that build and test.
     fn is_read_elsewhere(&self) -> bool {
-        ["config", "cache_dir", "bin"].contains(&self.setting.as_str()) || self.setting.starts_with("test_")
+        let of_commands = ["server", "management_key", "management_key_file", "webhook_secret"];
+        let of_others = ["config", "cache_dir", "bin"];
+        of_commands.iter().chain(&of_others).any(|name| *name == self.setting) || self.setting.starts_with("test_")
     }
 }
 

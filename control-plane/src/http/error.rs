@@ -147,7 +147,15 @@ pub(super) const fn status(refusal: Refusal) -> u16 {
         | Refusal::RoleHasAssignments
         | Refusal::MembershipExists
         | Refusal::ApiKeyExpired
-        | Refusal::ApiKeyRotated => 409,
+        | Refusal::ApiKeyRotated
+        | Refusal::WebhookEndpointExists
+        | Refusal::WebhookEndpointLimitReached
+        | Refusal::WebhookEndpointDisabled
+        | Refusal::EventExpired
+        | Refusal::ReplayInProgress
+        | Refusal::SecretOverlapInProgress
+        | Refusal::EncryptionKeyRequired
+        | Refusal::EncryptionKeyUnusable => 409,
         Refusal::UnknownRole | Refusal::SeveralRoles => 422,
     }
 }
@@ -168,7 +176,7 @@ impl IntoResponse for Error {
 fn service_error(error: service::Error) -> Response {
     match error {
         service::Error::NotFound(entity) => respond(&not_found(entity)),
-        service::Error::Invalid(errors) => respond(&ApiError::unprocessable(errors)),
+        service::Error::Invalid(errors) => respond(&unprocessable(errors)),
         service::Error::Refused(refusal) => respond(&refused(refusal)),
         service::Error::EdgePending => retry_after(1, &edge_pending()),
         service::Error::Unavailable(failure) => retry_after(1, &unavailable(failure)),
@@ -181,6 +189,16 @@ fn service_error(error: service::Error) -> Response {
         },
         service::Error::Internal(cause) => internal(&cause),
     }
+}
+
+/// Fields are not acceptable. Clients of WorkOS expect a code of its own if the URL of an endpoint is what is wrong.
+fn unprocessable(errors: Vec<FieldError>) -> ApiError {
+    let is_url = errors.iter().any(|error| error.code == "invalid_url");
+    let mut error = ApiError::unprocessable(errors);
+    if is_url {
+        error.body.code = "invalid_url".to_owned();
+    }
+    error
 }
 
 /// The resource does not exist in the caller's environment.
@@ -284,6 +302,7 @@ mod tests {
             ApiError::forbidden(shared::scope::Scope::ApiKeysRead),
             ApiError::too_large(1),
             ApiError::unprocessable(vec![]),
+            unprocessable(vec![FieldError::new("endpoint_url", "invalid_url", "")]),
             shared::json::not_utf8(),
             not_found(Entity::ApiKey),
             exceeded_limit(Exceeded::Rate { retry_after_seconds: 1 }),

@@ -42,6 +42,8 @@ use utoipa::{
         (name = "permissions", description = "The permissions of your product, and those that customers can put on API keys."),
         (name = "roles", description = "Sets of permissions that limit the API keys of users. A role belongs to the environment or to one organization."),
         (name = "usage", description = "Counts of the validations in the environment, by time and outcome."),
+        (name = "events", description = "What happened in the environment, in order. See docs/EVENTS.md."),
+        (name = "webhooks", description = "Your URLs to which events are sent, and the log of deliveries. See docs/EVENTS.md."),
         (name = "operations", description = "Health, readiness, metrics and this document, for operators.")
     ),
     components(schemas(shared::error::ErrorBody, shared::id::ApiKeyId, shared::id::OrganizationId)),

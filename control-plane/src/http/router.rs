@@ -10,8 +10,8 @@ use super::{
     Error, RequestError, middleware,
     openapi::{Document, complete},
     routes::{
-        api_key_permissions, api_keys, memberships, operations, organizations, permissions, roles, usage,
-        user_api_keys, users,
+        api_key_permissions, api_keys, events, memberships, operations, organizations, permissions, roles, usage,
+        user_api_keys, users, webhooks,
     },
 };
 use crate::{config::Config, state::AppState};
@@ -57,6 +57,15 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(memberships::get::get, memberships::update::update, memberships::delete::delete))
         .routes(routes!(memberships::deactivate::deactivate))
         .routes(routes!(memberships::reactivate::reactivate))
+        .routes(routes!(events::list::list))
+        .routes(routes!(webhooks::create::create, webhooks::list::list))
+        .routes(routes!(webhooks::get::get, webhooks::update::update, webhooks::delete::delete))
+        .routes(routes!(webhooks::rotate_secret::rotate_secret))
+        .routes(routes!(webhooks::end_overlap::end_overlap))
+        .routes(routes!(webhooks::replay::replay))
+        .routes(routes!(webhooks::deliveries::list::list))
+        .routes(routes!(webhooks::deliveries::get::get))
+        .routes(routes!(webhooks::deliveries::replay::replay))
         .routes(routes!(usage::get::get))
         .routes(routes!(operations::health))
         .routes(routes!(operations::ready))

@@ -80,6 +80,8 @@ impl Operation {
             "{slug}" if of("/authorization/roles/") => ROLE,
             "{slug}" if of("/authorization/organizations/") => ORGANIZATION_ROLE,
             "{id}" if of("/api_keys/") => &world.api_key,
+            "{id}" if of("/webhook_endpoints/") => &world.endpoint,
+            "{id}" if of("/webhook_deliveries/") => &world.delivery,
             "{id}" if of("/organizations/") => &world.organization,
             "{id}" if of("/user_management/users/") => &world.user,
             "{id}" if of("/user_management/organization_memberships/") => &world.membership,
@@ -108,6 +110,9 @@ impl Operation {
                 "value" => world.value.clone().into(),
                 "organization_id" => world.organization.clone().into(),
                 "user_id" => world.user.clone().into(),
+                "endpoint_url" => "https://example.com/new".into(),
+                "events" => json!(["api_key.created"]),
+                "since" => "2027-01-01T00:00:00.000Z".into(),
                 _ if may_be_null => Value::Null,
                 _ if of_type == "array" => json!([]),
                 _ => "new:slug".into(),
@@ -188,6 +193,8 @@ struct World {
     user: String,
     membership: String,
     api_key: String,
+    endpoint: String,
+    delivery: String,
     value: String,
     before: String,
 }
@@ -196,6 +203,8 @@ impl World {
     async fn new(db: Db) -> Self {
         let server = Server::new(db).await;
         server.permissions(&[SLUG]).await;
+        let endpoint = json!({"endpoint_url": "https://example.com/", "events": ["organization.created"]});
+        let endpoint = id_of(&server.post("/webhook_endpoints", endpoint).await.expect(201));
         let organization = server.post("/organizations", json!({"name": "Acme", "external_id": EXTERNAL_ID})).await;
         let organization = id_of(&organization.expect(201));
         let key = server.api_key(&organization, json!({"name": "k", "permissions": [SLUG]})).await;
@@ -210,7 +219,11 @@ impl World {
         let user = server.user(json!({"external_id": EXTERNAL_ID})).await;
         let membership = server.membership(&organization, &user, Some(ROLE)).await;
         server.user_api_key(&user, json!({"name": "k", "organization_id": organization, "permissions": [SLUG]})).await;
-        let mut world = Self { server, organization, user, membership, api_key, value, before: String::new() };
+        while server.append_events().await {}
+        let delivery =
+            ids_of(&server.get(&format!("/webhook_endpoints/{endpoint}/deliveries")).await.expect(200)).remove(0);
+        let before = String::new();
+        let mut world = Self { server, organization, user, membership, api_key, endpoint, delivery, value, before };
         world.before = world.snapshot().await;
         world.server.advance(1000);
         world
@@ -218,7 +231,7 @@ impl World {
 
     /// Everything that the environment's own caller can see.
     async fn snapshot(&self) -> String {
-        let Self { organization, user, .. } = self;
+        let Self { organization, user, endpoint, .. } = self;
         let mut all = String::new();
         for list in [
             "/organizations?limit=100",
@@ -231,6 +244,9 @@ impl World {
                 "/user_management/organization_memberships?organization_id={organization}&statuses=active,inactive"
             ),
             &format!("/authorization/organizations/{organization}/roles"),
+            "/webhook_endpoints?limit=100",
+            &format!("/webhook_endpoints/{endpoint}/deliveries?limit=100"),
+            "/events?limit=100",
         ] {
             all += &self.server.get(list).await.expect(200).to_string();
         }
@@ -263,7 +279,8 @@ fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
         (
             "a lone surrogate",
             br#"{"name": "\ud800", "slug": "\ud800", "value": "\ud800", "expires_at": "\ud800", "permissions": ["\ud800"],
-                "organization": ["\ud800"], "user_id": "\ud800", "role_slug": "\ud800"}"#.to_vec(),
+                "organization": ["\ud800"], "user_id": "\ud800", "role_slug": "\ud800", "endpoint_url": "\ud800",
+                "since": "\ud800", "overlap_seconds": "\ud800"}"#.to_vec(),
         ),
         ("a text", br#""text""#.to_vec()),
         ("a number", b"1".to_vec()),
@@ -281,7 +298,7 @@ fn bad_names() -> Vec<String> {
     let mut names: Vec<String> =
         ["x", "%00", "%ff%fe", "..%2f..", "'%20OR%20'1'='1", "%F0%9F%94%91", "%0a", "*"].map(str::to_owned).to_vec();
     names.push("x".repeat(5_000));
-    for prefix in ["org", "api_key", "user", "perm", "om", "role"] {
+    for prefix in ["org", "api_key", "user", "perm", "om", "role", "we", "wd"] {
         names.push(format!("{prefix}_01KF0JZ4G0000000000000000A"));
         names.push(format!("{prefix}_01KF0JZ4G0000000000000000a"));
         names.push(format!("{prefix}_01KF0JZ4G0000000000000000A%00"));
@@ -429,6 +446,8 @@ conformance! {
             let reads = world.server.clock_reads() - before;
             let most = match operation.method.as_str() {
                 _ if !operation.is_protected() => 1,
+                // It adds to the log what the requests before it have changed.
+                "GET" if operation.path == "/events" => 3,
                 "GET" => 2,
                 _ => 3,
             };
@@ -447,7 +466,15 @@ conformance! {
             if operation.has_path_parameter() {
                 assert_eq!(reply.status, 404, "{what}");
             }
-            let secrets = [world.organization.as_str(), &world.api_key, &world.user, &world.membership, EXTERNAL_ID];
+            let secrets = [
+                world.organization.as_str(),
+                &world.api_key,
+                &world.user,
+                &world.membership,
+                &world.endpoint,
+                &world.delivery,
+                EXTERNAL_ID,
+            ];
             let is_news = |secret: &&&str| !path.contains(**secret) && !body.contains(**secret);
             let shown = secrets.iter().filter(is_news).any(|secret| reply.text.contains(*secret));
             assert!(!shown, "{what}");

@@ -9,6 +9,7 @@ use shared::{
 };
 
 use super::{Change, Transaction, roles::DEFAULT_ROLE};
+use crate::events::changes;
 use crate::storage::{
     self, JsonText,
     environments::{self as rows, Environment},
@@ -38,7 +39,8 @@ pub async fn create(
     };
     rows::insert(transaction.conn(), &environment).await?;
     roles::insert(transaction.conn(), &default_role(&environment, entropy)).await?;
-    Ok((environment, Change::local()))
+    let event = changes::environment_created(&environment)?;
+    Ok((environment, Change::local(event)))
 }
 
 /// The role that members have if no other is named. It has no permissions until some are set.

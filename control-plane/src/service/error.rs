@@ -48,6 +48,8 @@ pub enum Entity {
     Permission,
     Role,
     User,
+    WebhookDelivery,
+    WebhookEndpoint,
 }
 
 impl fmt::Display for Entity {
@@ -59,6 +61,8 @@ impl fmt::Display for Entity {
             Self::Permission => "Permission",
             Self::Role => "Role",
             Self::User => "User",
+            Self::WebhookDelivery => "Webhook delivery",
+            Self::WebhookEndpoint => "Webhook endpoint",
         })
     }
 }
@@ -151,6 +155,22 @@ refusals! {
     ApiKeyExpired: "api_key_already_expired", "The API key has expired already.";
     /// A key is rotated once.
     ApiKeyRotated: "api_key_already_rotated", "Another API key has replaced this one already.";
+    /// A URL belongs to one endpoint of the environment.
+    WebhookEndpointExists: "duplicate_endpoint", "A webhook endpoint with this URL exists already.";
+    /// The number of endpoints is bounded.
+    WebhookEndpointLimitReached: "webhook_endpoint_limit_reached", "There cannot be more than 50 webhook endpoints.";
+    /// A disabled endpoint receives nothing.
+    WebhookEndpointDisabled: "webhook_endpoint_disabled", "The webhook endpoint is disabled. Enable it first.";
+    /// Only what is in the log can be sent again.
+    EventExpired: "event_expired", "The event is older than the retention of events, so it cannot be sent again.";
+    /// An endpoint has one replay at a time.
+    ReplayInProgress: "replay_in_progress", "Another replay of this webhook endpoint is in progress. Wait until its deliveries are queued.";
+    /// Two secrets can be valid at a time.
+    SecretOverlapInProgress: "secret_overlap_in_progress", "The previous secret is still valid. Wait until it expires, discard it with DELETE /webhook_endpoints/{id}/previous_secret, or rotate with `overlap_seconds` 0.";
+    /// The file of the key cannot be read or created.
+    EncryptionKeyUnusable: "encryption_key_unusable", "This server cannot use its encryption key. Its log and `latchkey doctor` say why.";
+    /// Secrets that have to be read again are stored encrypted.
+    EncryptionKeyRequired: "encryption_key_required", "This server has no encryption key. Set LATCHKEY_ENCRYPTION_KEY for every process, to the output of `openssl rand -base64 32`, and restart.";
 }
 
 impl Refusal {

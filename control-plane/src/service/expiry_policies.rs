@@ -5,9 +5,12 @@ use shared::id::{EnvironmentId, OrganizationId};
 use utoipa::ToSchema;
 
 use super::{Change, Entity, Error, Result, Transaction, fields::Checks};
-use crate::storage::{
-    Conn,
-    expiry_policies::{self as rows, ExpiryPolicy},
+use crate::{
+    events::changes,
+    storage::{
+        Conn,
+        expiry_policies::{self as rows, ExpiryPolicy},
+    },
 };
 
 /// The shortest lifetime that a policy can name: a minute.
@@ -69,8 +72,11 @@ pub async fn set(
     organization: &OrganizationId,
     policy: &ExpiryPolicy,
 ) -> Result<Change> {
+    if rows::get(transaction.conn(), environment, organization).await?.as_ref() == Some(policy) {
+        return Ok(Change::nothing());
+    }
     if !rows::set(transaction.conn(), environment, organization, policy).await? {
         return Err(Error::NotFound(Entity::Organization));
     }
-    Ok(Change::local())
+    Ok(Change::local(changes::expiry_policy(environment, organization, policy)?))
 }

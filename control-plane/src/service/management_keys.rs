@@ -11,9 +11,12 @@ use shared::{
 };
 
 use super::{Change, Transaction};
-use crate::storage::{
-    self,
-    management_keys::{self as rows, NewManagementKey},
+use crate::{
+    events::{EventType, NewEvent, changes},
+    storage::{
+        self,
+        management_keys::{self as rows, NewManagementKey},
+    },
 };
 
 /// The reason of a revocation on the command line.
@@ -51,7 +54,8 @@ pub async fn create(
         now,
     };
     rows::insert(transaction.conn(), &key).await?;
-    let change = Change::management_key_created(&id, Version::first(now));
+    let event = event_of(transaction, EventType::ManagementKeyCreated, &id).await?;
+    let change = Change::management_key_created(&id, Version::first(now), event);
     Ok((CreatedManagementKey { id, text }, change))
 }
 
@@ -83,8 +87,9 @@ pub async fn revoke_if_active(
     revoked: &Revoked,
     now: Timestamp,
 ) -> storage::Result<Option<Change>> {
-    let version = rows::revoke(transaction.conn(), id, revoked, now).await?;
-    Ok(version.map(|version| Change::management_key_updated(id, version)))
+    let Some(version) = rows::revoke(transaction.conn(), id, revoked, now).await? else { return Ok(None) };
+    let event = event_of(transaction, EventType::ManagementKeyRevoked, id).await?;
+    Ok(Some(Change::management_key_updated(id, version, event)))
 }
 
 /// Restores a management key to the state of a record of the change feed, and queues it for Workers KV, which may have an older
@@ -102,7 +107,13 @@ pub async fn restore(
     if !storage::restore::take_over_management_key(transaction.conn(), id, record, key, now).await? {
         return Ok(None);
     }
-    Ok(Some(Change::management_key_restored(id, record.version)))
+    let event = event_of(transaction, EventType::ManagementKeyUpdated, &key.id).await?;
+    Ok(Some(Change::management_key_restored(id, record.version, event)))
+}
+
+async fn event_of(transaction: &mut Transaction, event: EventType, id: &ManagementKeyId) -> storage::Result<NewEvent> {
+    let key = rows::get(transaction.conn(), id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    changes::management_key(event, &key.environment_id, &key)
 }
 
 /// Parses a scope: `*`, or one by its name.

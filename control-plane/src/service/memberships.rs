@@ -12,14 +12,18 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{Change, Entity, Error, Refusal, Result, Transaction, roles::DEFAULT_ROLE};
-use crate::storage::{
-    Conn, Page, PageRequest,
-    memberships::{self as rows, Filter, Membership, NewMembership, Of},
-    organizations,
-    roles::{self, Role},
-    user_api_keys,
-    users::{self, User},
+use super::{Change, Entity, Error, Refusal, Result, Transaction, roles::DEFAULT_ROLE, targets::batch};
+use crate::{
+    events::{EventType, changes},
+    objects::memberships::Member,
+    storage::{
+        Conn, Page, PageRequest,
+        memberships::{self as rows, Filter, Membership, NewMembership, Of},
+        organizations,
+        roles::{self, Role},
+        user_api_keys,
+        users::{self, User},
+    },
 };
 
 /// A membership to create.
@@ -94,9 +98,6 @@ impl RequestedRole {
     }
 }
 
-/// A membership and its user.
-pub type Member = (Membership, User);
-
 /// The membership with this id, and its user.
 ///
 /// # Errors
@@ -170,7 +171,9 @@ pub async fn create(
     if !rows::insert(transaction.conn(), &membership).await? {
         return Err(Refusal::MembershipExists.into());
     }
-    Ok((get(transaction.conn(), environment, &id).await?, Change::local()))
+    let member = get(transaction.conn(), environment, &id).await?;
+    let event = changes::membership(EventType::OrganizationMembershipCreated, &member.0)?;
+    Ok((member, Change::local(event)))
 }
 
 /// Makes an inactive member active. If it is active, and whoever made it so has received no acknowledgement, this call repeats
@@ -208,10 +211,10 @@ pub async fn resume_create(
     user: &UserId,
 ) -> Result<Change> {
     let Some(membership) = rows::lock_of(transaction.conn(), environment, organization, user).await? else {
-        return Ok(Change::local());
+        return Ok(Change::nothing());
     };
     let earlier = transaction.unacknowledged(&Scope::Membership(&membership.id), environment).await?;
-    Ok(earlier.unwrap_or_else(Change::local))
+    Ok(earlier.unwrap_or_else(Change::nothing))
 }
 
 /// Gives a member another role, if one is requested.
@@ -259,7 +262,7 @@ async fn change(
     let environment = &before.environment_id;
     let change = if before.role_id == role.id && before.inactive == inactive {
         let scope = Scope::Membership(&before.id);
-        transaction.unacknowledged(&scope, environment).await?.unwrap_or_else(Change::local)
+        transaction.unacknowledged(&scope, environment).await?.unwrap_or_else(Change::nothing)
     } else {
         set(transaction, before, role, inactive, now).await?
     };
@@ -298,7 +301,9 @@ async fn set(
     let pair = (organization_id, user_id);
     user_api_keys::touch_all_of_membership(transaction.conn(), environment_id, pair, now).await?;
     let effect = if inactive { Effect::Disable } else { Effect::Role(role.in_record()) };
-    Ok(Change::scope(&Scope::Membership(id), environment_id, generation, effect))
+    let after = rows::get(transaction.conn(), environment_id, id).await?.ok_or_else(not_found)?;
+    let event = changes::membership(EventType::OrganizationMembershipUpdated, &after)?;
+    Ok(Change::scope(&Scope::Membership(id), environment_id, generation, effect, event))
 }
 
 /// Deletes a membership, and revokes all keys that the user has in the organization.
@@ -317,9 +322,11 @@ pub async fn delete(
         return earlier.ok_or_else(not_found);
     };
     let (pair, reason) = ((&before.organization_id, &before.user_id), "membership_deleted");
-    user_api_keys::revoke_all_of_membership(transaction.conn(), environment, pair, reason, now).await?;
+    let batch = batch(&scope, now);
+    user_api_keys::revoke_all_of_membership(transaction.conn(), environment, pair, reason, &batch, now).await?;
     rows::delete(transaction.conn(), id).await?;
-    Ok(Change::scope(&scope, environment, before.generation.next(now), Effect::Revoke))
+    let event = changes::membership(EventType::OrganizationMembershipDeleted, &before)?.with_targets(batch);
+    Ok(Change::scope(&scope, environment, before.generation.next(now), Effect::Revoke, event))
 }
 
 /// The role with this slug that a member of the organization can have, locked until the transaction ends.

@@ -9,9 +9,12 @@ use super::{
     fields::{Checks, without_repeats},
     permissions::require_known,
 };
-use crate::storage::{
-    Conn, JsonText,
-    environments::{self as rows, OfferedPermissions},
+use crate::{
+    events::changes,
+    storage::{
+        Conn, JsonText,
+        environments::{self as rows, OfferedPermissions},
+    },
 };
 
 /// How many permissions a list may have.
@@ -84,6 +87,10 @@ pub async fn set(
         organization_key_permissions: offered.organization.map(JsonText),
         user_key_permissions: offered.user.map(JsonText),
     };
+    if rows::offered(transaction.conn(), environment).await? == offered {
+        return Ok((offered.into(), Change::nothing()));
+    }
     rows::set_offered(transaction.conn(), environment, &offered, now).await?;
-    Ok((offered.into(), Change::local()))
+    let event = changes::offered_permissions(environment, &offered)?;
+    Ok((offered.into(), Change::local(event)))
 }

@@ -15,10 +15,15 @@ use utoipa::ToSchema;
 use super::{
     Change, Database, Entity, Error, Refusal, Result, Transaction,
     fields::{self, Checks, DOMAINS_MAX, NAME_MAX_LENGTH, merge_metadata, or_null},
+    targets::{batch, target_roles},
 };
-use crate::storage::{
-    Conn, FairTurns, JsonText, Page, PageRequest, api_keys, as_caller, current_caller,
-    organizations::{self as rows, Domain, DomainState, Filter, Organization},
+use crate::{
+    events::{EventType, changes},
+    storage::{
+        Conn, FairTurns, JsonText, Page, PageRequest, api_keys, as_caller, current_caller, memberships,
+        organizations::{self as rows, Domain, DomainState, Filter, Organization},
+        roles,
+    },
 };
 
 /// How long a search waits for others.
@@ -143,7 +148,8 @@ pub async fn create(
         return Err(Refusal::OrganizationExternalIdTaken.into());
     }
     rows::index_domains(transaction.conn(), &organization).await?;
-    Ok((organization, Change::local()))
+    let event = changes::organization(EventType::OrganizationCreated, &organization)?;
+    Ok((organization, Change::local(event)))
 }
 
 /// The organization with this id.
@@ -226,12 +232,16 @@ pub async fn update(
 ) -> Result<(Organization, Change)> {
     let before = rows::lock(transaction.conn(), environment, id).await?;
     let before = before.ok_or(Error::NotFound(Entity::Organization))?;
-    let after = updated(before, changes, now, entropy)?;
+    let after = updated(before.clone(), changes, now, entropy)?;
+    if after == (Organization { updated_at: now, ..before.clone() }) {
+        return Ok((before, Change::nothing()));
+    }
     if !rows::update(transaction.conn(), &after).await? {
         return Err(Refusal::OrganizationExternalIdTaken.into());
     }
     rows::index_domains(transaction.conn(), &after).await?;
-    Ok((after, Change::local()))
+    let event = changes::organization(EventType::OrganizationUpdated, &after)?;
+    Ok((after, Change::local(event)))
 }
 
 fn updated(
@@ -275,13 +285,20 @@ pub async fn delete(
     now: Timestamp,
 ) -> Result<Change> {
     let scope = Scope::Organization(id);
-    let Some(generation) = rows::delete(transaction.conn(), environment, id, now).await? else {
+    let Some(before) = rows::lock(transaction.conn(), environment, id).await? else {
         let earlier = transaction.unacknowledged(&scope, environment).await?;
         return earlier.ok_or(Error::NotFound(Entity::Organization));
     };
+    let batch = batch(&scope, now);
+    memberships::target_all_of_organization(transaction.conn(), &batch, id).await?;
+    let roles = roles::list_of_organization(transaction.conn(), id).await?;
+    target_roles(transaction, &batch, EventType::OrganizationRoleDeleted, roles).await?;
+    let generation = rows::delete(transaction.conn(), environment, id, now).await?;
+    let generation = generation.ok_or(Error::NotFound(Entity::Organization))?;
     let reason = "organization_deleted";
-    api_keys::revoke_all_of_organization(transaction.conn(), environment, id, reason, now).await?;
-    Ok(Change::scope(&scope, environment, generation, Effect::Revoke))
+    api_keys::revoke_all_of_organization(transaction.conn(), environment, id, reason, &batch, now).await?;
+    let event = changes::organization(EventType::OrganizationDeleted, &before)?.with_targets(batch);
+    Ok(Change::scope(&scope, environment, generation, Effect::Revoke, event))
 }
 
 /// The domains of a request, in whichever of the two ways it names them. `None` if it names none at all.

@@ -5,18 +5,22 @@ use shared::{
     Timestamp,
     entropy::Entropy,
     feed::{Effect, Scope},
-    id::{EnvironmentId, PermissionId},
+    id::{EnvironmentId, PermissionId, RoleId},
 };
 use utoipa::ToSchema;
 
 use super::{
     Change, Entity, Error, Refusal, Result, Transaction,
     fields::{Checks, or_null},
+    targets::{batch, target_roles},
 };
-use crate::storage::{
-    Conn, Page, PageRequest, api_keys, environments,
-    permissions::{self as rows, Permission},
-    roles,
+use crate::{
+    events::{EventType, changes},
+    storage::{
+        Conn, Page, PageRequest, api_keys, environments,
+        permissions::{self as rows, Permission},
+        roles,
+    },
 };
 
 /// A permission to create.
@@ -116,7 +120,8 @@ pub async fn create(
     if !rows::insert(transaction.conn(), &permission).await? {
         return Err(Refusal::PermissionSlugTaken.into());
     }
-    Ok((permission, Change::local()))
+    let event = changes::permission(EventType::PermissionCreated, &permission)?;
+    Ok((permission, Change::local(event)))
 }
 
 /// The permission with this slug.
@@ -147,8 +152,16 @@ pub async fn update(
     now: Timestamp,
 ) -> Result<(Permission, Change)> {
     let (name, description) = (changes.name.as_deref(), changes.description.as_ref().map(Option::as_deref));
+    let before = get(transaction.conn(), environment, slug).await?;
+    let is_same = name.is_none_or(|name| name == before.name)
+        && description.is_none_or(|description| description == before.description.as_deref());
+    if is_same {
+        return Ok((before, Change::nothing()));
+    }
     let permission = rows::update(transaction.conn(), environment, slug, name, description, now).await?;
-    Ok((permission.ok_or(Error::NotFound(Entity::Permission))?, Change::local()))
+    let permission = permission.ok_or(Error::NotFound(Entity::Permission))?;
+    let event = changes::permission(EventType::PermissionUpdated, &permission)?;
+    Ok((permission, Change::local(event)))
 }
 
 /// Deletes a permission, and removes it from every role and every key that has it.
@@ -178,13 +191,17 @@ pub async fn delete_if_exists(
     slug: &str,
     now: Timestamp,
 ) -> Result<Option<Change>> {
-    let Some(generation) = rows::delete(transaction.conn(), environment, slug, now).await? else { return Ok(None) };
-    let removal = remove_everywhere(transaction, environment, slug, now).await?;
+    let deleted = rows::delete(transaction.conn(), environment, slug, now).await?;
+    let Some((deleted, generation)) = deleted else { return Ok(None) };
     let scope = Scope::Permission(environment, slug);
-    Ok(Some(removal.and(Change::scope(&scope, environment, generation, Effect::Revoke))))
+    let batch = batch(&scope, now);
+    remove_from_all(transaction, environment, slug, &batch, now).await?;
+    let event = changes::permission(EventType::PermissionDeleted, &deleted)?.with_targets(batch);
+    Ok(Some(Change::scope(&scope, environment, generation, Effect::Revoke, event)))
 }
 
-/// Removes a permission from the offered lists, and from every role and key that has it. The keys are queued for Workers KV.
+/// Removes a permission that does not exist from the offered lists, and from every role and key that has it. The keys are queued
+/// for Workers KV.
 ///
 /// # Errors
 /// If the database fails.
@@ -194,10 +211,28 @@ pub async fn remove_everywhere(
     slug: &str,
     now: Timestamp,
 ) -> Result<Change> {
+    let batch = batch(&Scope::Permission(environment, slug), now);
+    remove_from_all(transaction, environment, slug, &batch, now).await?;
+    let offered = environments::offered(transaction.conn(), environment).await?;
+    Ok(Change::local(changes::offered_permissions(environment, &offered)?.with_targets(batch)))
+}
+
+/// The same, and notes the roles and the keys as targets.
+async fn remove_from_all(
+    transaction: &mut Transaction,
+    environment: &EnvironmentId,
+    slug: &str,
+    batch: &str,
+    now: Timestamp,
+) -> Result<()> {
     environments::remove_permission(transaction.conn(), environment, slug).await?;
     let roles = roles::remove_permission(transaction.conn(), environment, slug, now).await?;
-    api_keys::remove_permission(transaction.conn(), environment, slug, &roles, now).await?;
-    Ok(Change::local())
+    let ids: Vec<RoleId> = roles.iter().map(|role| role.id.clone()).collect();
+    let (of_organizations, of_environment) = roles.into_iter().partition(|role| role.organization_id.is_some());
+    target_roles(transaction, batch, EventType::RoleUpdated, of_environment).await?;
+    target_roles(transaction, batch, EventType::OrganizationRoleUpdated, of_organizations).await?;
+    api_keys::remove_permission(transaction.conn(), environment, slug, &ids, batch, now).await?;
+    Ok(())
 }
 
 /// Requires each of these slugs to be a permission of the environment, and locks those until the transaction ends.

@@ -19,10 +19,13 @@ use super::{
     fields::{Checks, ROLE_PERMISSIONS_MAX, ROLES_MAX, or_null, without_repeats},
     permissions::require_known,
 };
-use crate::storage::{
-    Conn, JsonText, Priority, organizations, permissions,
-    roles::{self as rows, Of, Role},
-    user_api_keys,
+use crate::{
+    events::changes::{self as events, RoleChange},
+    storage::{
+        Conn, JsonText, Priority, organizations, permissions,
+        roles::{self as rows, Of, Role},
+        user_api_keys,
+    },
 };
 
 /// The role of a member if no other is named. Every environment has it from the beginning.
@@ -270,7 +273,8 @@ pub async fn create(
     if of_environment.is_some() || !rows::insert(transaction.conn(), &role).await? {
         return Err(taken.into());
     }
-    Ok((role, Change::local()))
+    let event = events::role(RoleChange::Created, &role)?;
+    Ok((role, Change::local(event)))
 }
 
 /// Locks the organization whose roles these are, if they are of one.
@@ -354,8 +358,14 @@ pub async fn update(
     lock_organization(transaction, environment, of).await?;
     let role = rows::lock(transaction.conn(), environment, of, slug).await?.ok_or(Error::NotFound(Entity::Role))?;
     let (name, description) = (changes.name.as_deref(), changes.description.as_ref().map(Option::as_deref));
+    let is_same = name.is_none_or(|name| name == role.name)
+        && description.is_none_or(|description| description == role.description.as_deref());
+    if is_same {
+        return Ok((role, Change::nothing()));
+    }
     let role = rows::describe(transaction.conn(), &role.id, name, description, now).await?;
-    Ok((role, Change::local()))
+    let event = events::role(RoleChange::Updated, &role)?;
+    Ok((role, Change::local(event)))
 }
 
 /// Updates the permissions of a role, and with them the effective permissions of its users' keys.
@@ -384,7 +394,7 @@ pub async fn update_permissions(
     }
     if role.permissions.0 == wanted {
         let earlier = transaction.unacknowledged(&Scope::Role(&role.id), environment).await?;
-        return Ok((role, earlier.unwrap_or_else(Change::local)));
+        return Ok((role, earlier.unwrap_or_else(Change::nothing)));
     }
     set_permissions(transaction, environment, &role.id, &wanted, now).await
 }
@@ -403,7 +413,8 @@ pub async fn set_permissions(
     let role = rows::set_permissions(transaction.conn(), id, slugs, now).await?;
     user_api_keys::touch_all_of_roles(transaction.conn(), environment, std::slice::from_ref(id), now).await?;
     let effect = Effect::AllowOnly(slugs.iter().cloned().collect::<BTreeSet<_>>());
-    let change = Change::scope(&Scope::Role(id), environment, role.generation, effect);
+    let event = events::role(RoleChange::Updated, &role)?;
+    let change = Change::scope(&Scope::Role(id), environment, role.generation, effect, event);
     Ok((role, change))
 }
 
@@ -439,7 +450,7 @@ pub async fn delete_of_organization(
         return Err(Refusal::RoleHasAssignments.into());
     }
     rows::delete(transaction.conn(), &role.id).await?;
-    Ok(Change::local())
+    Ok(Change::local(events::role(RoleChange::Deleted, &role)?))
 }
 
 #[cfg(test)]

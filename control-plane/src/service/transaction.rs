@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use shared::{Timestamp, feed::Scope, id::EnvironmentId};
+use shared::{Timestamp, entropy::Entropy, feed::Scope, id::EnvironmentId};
 
 use super::{Change, Result, change::Part};
 use crate::{
+    clock::Clock,
     edge::{
         Wake,
         acknowledge::{Committed, EdgeLink},
     },
+    events::{
+        Actor, NewEvent,
+        append::{Appended, IfBusy, append},
+    },
     storage::{
         self, Conn, Db, Failure, JsonText, Priority, Reader, Writer, edge_sync,
+        events::{self, EventToQueue},
         feed::{self, ScopeChange},
         outbox::{self, Route},
     },
@@ -22,20 +28,31 @@ use crate::{
 pub struct Database {
     db: Db,
     edge: Option<Arc<EdgeLink>>,
-    publisher: Wake,
+    wakes: Wakes,
+}
+
+/// What wakes the tasks that take a committed change further.
+#[derive(Debug, Clone, Default)]
+pub struct Wakes {
+    /// The publisher, which writes records to Workers KV.
+    pub publisher: Wake,
+    /// The event logger, which moves events into the log.
+    pub events: Wake,
+    /// The task that sends webhooks.
+    pub webhooks: Wake,
 }
 
 impl Database {
     /// The database of an installation with this edge, if it has one.
     #[must_use]
-    pub const fn new(db: Db, edge: Option<Arc<EdgeLink>>, publisher: Wake) -> Self {
-        Self { db, edge, publisher }
+    pub const fn new(db: Db, edge: Option<Arc<EdgeLink>>, wakes: Wakes) -> Self {
+        Self { db, edge, wakes }
     }
 
     /// The database for a caller that does not wait for the edge, as commands and tests do.
     #[must_use]
     pub fn without_edge(db: Db) -> Self {
-        Self::new(db, None, Wake::default())
+        Self::new(db, None, Wakes::default())
     }
 
     /// A connection for reading.
@@ -46,13 +63,28 @@ impl Database {
         self.db.read().await
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction in which this actor makes changes.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn begin(&self, priority: Priority) -> storage::Result<Transaction> {
+    pub async fn begin(&self, actor: Actor, priority: Priority) -> storage::Result<Transaction> {
         let writer = self.db.write_as(priority).await?;
-        Ok(Transaction { writer, edge: self.edge.clone(), publisher: self.publisher.clone() })
+        Ok(Transaction { writer, actor, edge: self.edge.clone(), wakes: self.wakes.clone() })
+    }
+
+    /// Moves committed events into the log: at most one batch of them, which may be those of other callers.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(super) async fn append_events(&self, clock: &Clock, entropy: &mut impl Entropy) -> storage::Result<Appended> {
+        let appended = append(&self.db, Priority::Normal, IfBusy::Wait, clock, entropy).await?;
+        if appended.is_partial {
+            self.wakes.events.notify();
+        }
+        if appended.deliveries > 0 {
+            self.wakes.webhooks.notify();
+        }
+        Ok(appended)
     }
 
     /// Whether changes have to reach an edge.
@@ -93,8 +125,9 @@ impl Database {
 #[derive(Debug)]
 pub struct Transaction {
     writer: Writer,
+    actor: Actor,
     edge: Option<Arc<EdgeLink>>,
-    publisher: Wake,
+    wakes: Wakes,
 }
 
 impl Transaction {
@@ -123,11 +156,14 @@ impl Transaction {
         Ok(generation.map(|generation| Change::unacknowledged_scope(scope, generation)))
     }
 
-    /// Writes the outbox rows of a change and commits all of it. Returns what to wait for.
+    /// Writes the events and the outbox rows of a change and commits all of it. Returns what to wait for.
     async fn write(mut self, change: Change, acknowledged: bool, now: Timestamp) -> storage::Result<Pending> {
         let priority = self.writer.priority();
         let mut pending = Pending::default();
-        for part in change.into_parts() {
+        let has_deliveries = change.has_deliveries();
+        let (events, parts) = change.into_parts();
+        self.queue(&events).await?;
+        for part in parts {
             match part {
                 Part::Created(key) => {
                     outbox::add(self.conn(), key.kind, &key.id, key.version, Route::FeedFirst, now).await?;
@@ -159,9 +195,32 @@ impl Transaction {
         }
         self.writer.commit().await?;
         if !pending.created.is_empty() || !pending.updated.is_empty() {
-            self.publisher.notify();
+            self.wakes.publisher.notify();
+        }
+        if !events.is_empty() {
+            self.wakes.events.notify();
+        }
+        if has_deliveries {
+            self.wakes.webhooks.notify();
         }
         Ok(pending)
+    }
+
+    async fn queue(&mut self, events: &[NewEvent]) -> storage::Result<()> {
+        let context = self.actor.context()?;
+        let events: Vec<EventToQueue<'_>> = events.iter().map(|event| to_queue(event, &context)).collect();
+        events::queue(self.conn(), &events).await
+    }
+}
+
+fn to_queue<'a>(event: &'a NewEvent, context: &'a str) -> EventToQueue<'a> {
+    EventToQueue {
+        environment_id: &event.environment,
+        organization_id: event.organization.as_ref(),
+        event: event.event.as_str(),
+        data: &event.data,
+        context,
+        batch: event.batch.as_deref(),
     }
 }
 
@@ -172,7 +231,7 @@ struct Pending {
     updated: Vec<Committed>,
 }
 
-/// Commits a change with its outbox rows, and returns once the edge has it.
+/// Commits a change with its events and outbox rows, and returns once the edge has it.
 ///
 /// A new key is waited for only briefly: until the edge has it, it is refused, which is safe. Anything else must be in
 /// the change feed before this succeeds. A change that was committed stands even if the wait fails. The database
@@ -195,7 +254,7 @@ pub async fn commit(transaction: Transaction, change: Change, now: Timestamp) ->
     Ok(())
 }
 
-/// Commits a change with its outbox rows without waiting for the edge, for callers to whom nothing has to be acknowledged: the
+/// Commits a change with its events and outbox rows without waiting for the edge, for callers to whom nothing has to be acknowledged: the
 /// restore, and the first run.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use shared::{
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Change, Database, Result, commit};
+use crate::events::Actor;
 use crate::storage::{
     Conn, Priority,
     usage::{self as rows, Counted, Hours, Span, Total},
@@ -115,9 +116,9 @@ pub async fn apply(database: &Database, usage: &Usage, batch: &Batch, now: Times
     // SQLite has one writer, so a change there should find at most one batch before it.
     let share = if database.is_sqlite() { APPLIED_AT_ONCE } else { 1 };
     let _one_of_few = usage.applying.acquire_many(share).await;
-    let mut transaction = database.begin(Priority::Normal).await?;
+    let mut transaction = database.begin(Actor::Server, Priority::Normal).await?;
     let counted = rows::apply(transaction.conn(), batch, usage.retention.hours(now), now).await?;
-    commit(transaction, Change::local(), now).await?;
+    commit(transaction, Change::nothing(), now).await?;
     Ok(counted)
 }
 

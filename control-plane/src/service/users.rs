@@ -15,10 +15,14 @@ use utoipa::ToSchema;
 use super::{
     Change, Entity, Error, Refusal, Result, Transaction,
     fields::{Checks, LOCALE_MAX_LENGTH, NAME_MAX_LENGTH, merge_metadata, or_null},
+    targets::batch,
 };
-use crate::storage::{
-    Conn, JsonText, Page, PageRequest, memberships, user_api_keys,
-    users::{self as rows, Filter, User},
+use crate::{
+    events::{EventType, changes},
+    storage::{
+        Conn, JsonText, Page, PageRequest, memberships, user_api_keys,
+        users::{self as rows, Filter, User},
+    },
 };
 
 /// A user to create. Every field is optional; an `external_id` is enough to find the user again.
@@ -147,7 +151,8 @@ pub async fn create(
         require_free_external_id(transaction, &user).await?;
         return Err(Refusal::EmailTaken.into());
     }
-    Ok((user, Change::local()))
+    let event = changes::user(EventType::UserCreated, &user)?;
+    Ok((user, Change::local(event)))
 }
 
 /// The user with this id.
@@ -192,7 +197,10 @@ pub async fn update(
 ) -> Result<(User, Change)> {
     let before = rows::lock(transaction.conn(), environment, id).await?.ok_or(Error::NotFound(Entity::User))?;
     let (external_id, email) = (before.external_id.clone(), before.email.clone());
-    let after = updated(before, changes, now)?;
+    let after = updated(before.clone(), changes, now)?;
+    if after == (User { updated_at: now, ..before.clone() }) {
+        return Ok((before, Change::nothing()));
+    }
     if after.external_id != external_id {
         // Before the update: on Postgres, one that fails ends the transaction.
         require_free_external_id(transaction, &after).await?;
@@ -201,7 +209,8 @@ pub async fn update(
         let is_email = after.email != email;
         return Err(if is_email { Refusal::EmailTaken } else { Refusal::UserExternalIdTaken }.into());
     }
-    Ok((after, Change::local()))
+    let event = changes::user(EventType::UserUpdated, &after)?;
+    Ok((after, Change::local(event)))
 }
 
 async fn require_free_external_id(transaction: &mut Transaction, user: &User) -> Result<()> {
@@ -252,12 +261,15 @@ pub async fn delete(
     now: Timestamp,
 ) -> Result<Change> {
     let scope = Scope::User(id);
-    if rows::lock(transaction.conn(), environment, id).await?.is_none() {
+    let Some(before) = rows::lock(transaction.conn(), environment, id).await? else {
         let earlier = transaction.unacknowledged(&scope, environment).await?;
         return earlier.ok_or(Error::NotFound(Entity::User));
-    }
+    };
+    let batch = batch(&scope, now);
+    memberships::target_all_of_user(transaction.conn(), &batch, id).await?;
     memberships::delete_all_of_user(transaction.conn(), id).await?;
-    user_api_keys::revoke_all_of_user(transaction.conn(), environment, id, "user_deleted", now).await?;
+    user_api_keys::revoke_all_of_user(transaction.conn(), environment, id, "user_deleted", &batch, now).await?;
     rows::delete(transaction.conn(), id).await?;
-    Ok(Change::scope(&scope, environment, Version::first(now), Effect::Revoke))
+    let event = changes::user(EventType::UserDeleted, &before)?.with_targets(batch);
+    Ok(Change::scope(&scope, environment, Version::first(now), Effect::Revoke, event))
 }

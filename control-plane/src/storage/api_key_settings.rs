@@ -29,6 +29,7 @@ pub async fn set(conn: Conn<'_>, id: &ApiKeyId, settings: &ApiKeySettings, now: 
     const SQL: &str = "UPDATE api_keys
         SET name = $2, permissions = $3, resources = $4, ip_allow_list = $5, metadata = $6, expires_at = $7,
             not_before = $8, disabled = $9, updated_at = $10,
+            expiry_event_at = CASE WHEN expires_at IS DISTINCT FROM $7 THEN NULL ELSE expiry_event_at END,
             version = CASE WHEN version >= $10 THEN version + 1 ELSE $10 END
         WHERE id = $1
         RETURNING version";
@@ -55,7 +56,7 @@ pub async fn set_rotated(
     now: Timestamp,
 ) -> Result<Version> {
     const SQL: &str = "UPDATE api_keys
-        SET rotated_to = $2, expires_at = $3, updated_at = $4,
+        SET rotated_to = $2, expires_at = $3, updated_at = $4, expiry_event_at = NULL,
             version = CASE WHEN version >= $4 THEN version + 1 ELSE $4 END
         WHERE id = $1
         RETURNING version";

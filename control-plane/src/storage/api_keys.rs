@@ -386,6 +386,16 @@ macro_rules! queue_changed {
     };
 }
 
+/// Notes the keys of this condition, which are locked, as targets of a batch: each is revoked. `$3` is the name of the batch.
+macro_rules! target_revoked {
+    ($condition:ident) => {
+        concat!(
+            "INSERT INTO event_targets (batch, event, id) SELECT $3, 'api_key.revoked', id FROM api_keys WHERE ",
+            $condition!()
+        )
+    };
+}
+
 /// Revokes the keys of this condition. `$3` is now, and the reason is where it is said to be.
 macro_rules! revoke_all {
     ($reason:literal, $condition:ident) => {
@@ -409,7 +419,7 @@ macro_rules! ids_with_role {
     };
 }
 
-pub(super) use {ids_with_role, queue_changed, revoke_all};
+pub(super) use {ids_with_role, queue_changed, revoke_all, target_revoked};
 
 macro_rules! of_organization {
     () => {
@@ -424,14 +434,21 @@ pub async fn revoke_all_of_organization(
     environment: &EnvironmentId,
     organization: &OrganizationId,
     reason: &str,
+    batch: &str,
     now: Timestamp,
 ) -> Result<()> {
+    const TARGET: &str = target_revoked!(of_organization);
     const REVOKE: &str = revoke_all!("$4", of_organization);
     let queue = queue_changed!(conn, (text of_organization));
     on_db!(conn.reborrow(), c => sqlx::query(queue)
         .bind(environment)
         .bind(organization)
         .bind(now)
+        .execute(c).await.map(drop))?;
+    on_db!(conn.reborrow(), c => sqlx::query(TARGET)
+        .bind(environment)
+        .bind(organization)
+        .bind(batch)
         .execute(c).await.map(drop))?;
     on_db!(conn, c => sqlx::query(REVOKE)
         .bind(environment)
@@ -459,8 +476,13 @@ pub async fn remove_permission(
     environment: &EnvironmentId,
     slug: &str,
     roles: &[RoleId],
+    batch: &str,
     now: Timestamp,
 ) -> Result<()> {
+    // With the permissions that each key had.
+    const TARGET: &str = "INSERT INTO event_targets (batch, event, id, details)
+        SELECT $3, 'api_key.updated', id, permissions FROM api_keys
+        WHERE environment_id = $1 AND revoked_at IS NULL AND replace(permissions, $2, '') <> permissions";
     let quoted = format!("\"{slug}\"");
     let queue = queue_changed!(conn, (text having_permission) (texts of "$4") ")))");
     let remove = sql!(conn,
@@ -469,15 +491,29 @@ pub async fn remove_permission(
              updated_at = CASE WHEN replace(permissions, $2, '') <> permissions THEN $3 ELSE updated_at END,
              version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
          WHERE " (text having_permission) (texts of "$4") ")))");
-    for sql in [queue, remove] {
-        on_db!(conn.reborrow(), c => sqlx::query(sql)
-            .bind(environment)
-            .bind(&quoted)
-            .bind(now)
-            .bind(JsonText(roles))
-            .execute(c).await.map(drop))?;
-    }
-    Ok(())
+    on_db!(conn.reborrow(), c => sqlx::query(queue)
+        .bind(environment)
+        .bind(&quoted)
+        .bind(now)
+        .bind(JsonText(roles))
+        .execute(c).await.map(drop))?;
+    on_db!(conn.reborrow(), c => sqlx::query(TARGET)
+        .bind(environment)
+        .bind(&quoted)
+        .bind(batch)
+        .execute(c).await.map(drop))?;
+    on_db!(conn, c => sqlx::query(remove)
+        .bind(environment)
+        .bind(&quoted)
+        .bind(now)
+        .bind(JsonText(roles))
+        .execute(c).await.map(drop))
+}
+
+/// The keys with these ids, revoked or not.
+pub async fn of_ids(conn: Conn<'_>, ids: &[&str]) -> Result<Vec<ApiKey>> {
+    let sql = sql!(conn, (text select) "WHERE k.id IN (" (texts of "$1") ")");
+    on_db!(conn, c => sqlx::query_as(sql).bind(JsonText(ids)).fetch_all(c).await)
 }
 
 /// The next keys by id, for rebuilding and comparing the edge's store.

@@ -17,6 +17,7 @@ mod query_plans;
 mod reseal;
 mod reseed;
 mod usage;
+mod webhook_replays;
 
 use shared::Timestamp;
 

@@ -61,6 +61,9 @@ macro_rules! in_sqlite {
     ((for update)) => {
         ""
     };
+    ((for update of memberships)) => {
+        ""
+    };
     ((for update skip locked)) => {
         ""
     };
@@ -82,6 +85,9 @@ macro_rules! in_sqlite {
     ((bytes of hex $hex:literal)) => {
         concat!("unhex(", $hex, ")")
     };
+    ((json object $fields:literal)) => {
+        concat!("json_object(", $fields, ")")
+    };
 }
 
 macro_rules! in_postgres {
@@ -93,6 +99,9 @@ macro_rules! in_postgres {
     };
     ((for update)) => {
         " FOR UPDATE"
+    };
+    ((for update of memberships)) => {
+        " FOR UPDATE OF m"
     };
     ((for update skip locked)) => {
         " FOR UPDATE SKIP LOCKED"
@@ -111,6 +120,9 @@ macro_rules! in_postgres {
     };
     ((bytes of hex $hex:literal)) => {
         concat!("decode(", $hex, ", 'hex')")
+    };
+    ((json object $fields:literal)) => {
+        concat!("CAST(json_build_object(", $fields, ") AS TEXT)")
     };
 }
 

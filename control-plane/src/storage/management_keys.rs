@@ -118,6 +118,12 @@ pub struct NewManagementKey<'a> {
     pub now: Timestamp,
 }
 
+/// The management key with this id, revoked or not.
+pub async fn get(conn: Conn<'_>, id: &ManagementKeyId) -> Result<Option<ManagementKey>> {
+    const SQL: &str = select!("WHERE m.id = $1");
+    on_db!(conn, c => sqlx::query_as(SQL).bind(id).fetch_optional(c).await)
+}
+
 /// Adds a management key.
 pub async fn insert(conn: Conn<'_>, key: &NewManagementKey<'_>) -> Result<()> {
     const SQL: &str = "INSERT INTO management_keys

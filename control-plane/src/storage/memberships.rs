@@ -1,5 +1,6 @@
 //! Memberships: which user belongs to which organization, and as what.
 
+use serde::{Deserialize, Deserializer};
 use shared::{
     Timestamp,
     id::{EnvironmentId, MembershipId, OrganizationId, RoleId, UserId},
@@ -10,7 +11,7 @@ use sqlx::FromRow;
 use super::{Conn, Page, PageRequest, Result, dialect::sql};
 
 /// That a user belongs to an organization.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Deserialize)]
 pub struct Membership {
     /// Its id.
     pub id: MembershipId,
@@ -23,6 +24,7 @@ pub struct Membership {
     /// What the user is there.
     pub role_id: RoleId,
     /// Whether its keys are refused for the time being.
+    #[serde(deserialize_with = "bool_of_number")]
     pub inactive: bool,
     /// Goes up whenever its role or its state changes.
     pub generation: Version,
@@ -34,6 +36,11 @@ pub struct Membership {
     pub organization_name: String,
     /// What programs call the role.
     pub role_slug: String,
+}
+
+/// SQLite has no booleans.
+fn bool_of_number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
+    u8::deserialize(deserializer).map(|number| number != 0)
 }
 
 /// What a new membership is made of.
@@ -225,6 +232,33 @@ pub async fn set(conn: Conn<'_>, id: &MembershipId, role: &RoleId, inactive: boo
 pub async fn delete(conn: Conn<'_>, id: &MembershipId) -> Result<()> {
     const SQL: &str = "DELETE FROM memberships WHERE id = $1";
     on_db!(conn, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))
+}
+
+/// What a membership that is deleted together with others leaves for its event.
+macro_rules! target_deleted {
+    ($conn:expr, $condition:literal) => {
+        sql!($conn,
+            "INSERT INTO event_targets (batch, event, id, details)
+             SELECT $1, 'organization_membership.deleted', m.id, "
+            (json object "'id', m.id, 'environment_id', m.environment_id, 'organization_id', m.organization_id,
+                'user_id', m.user_id, 'role_id', m.role_id, 'role_slug', r.slug, 'organization_name', o.name,
+                'inactive', CASE WHEN m.inactive THEN 1 ELSE 0 END, 'generation', m.generation,
+                'created_at', m.created_at, 'updated_at', m.updated_at")
+            " FROM memberships m JOIN organizations o ON o.id = m.organization_id JOIN roles r ON r.id = m.role_id
+             WHERE " $condition " ORDER BY m.id" (for update of memberships))
+    };
+}
+
+/// Notes every membership of a user as a target of a batch.
+pub async fn target_all_of_user(conn: Conn<'_>, batch: &str, user: &UserId) -> Result<()> {
+    let sql = target_deleted!(conn, "m.user_id = $2");
+    on_db!(conn, c => sqlx::query(sql).bind(batch).bind(user).execute(c).await.map(drop))
+}
+
+/// Notes every membership of an organization as a target of a batch.
+pub async fn target_all_of_organization(conn: Conn<'_>, batch: &str, organization: &OrganizationId) -> Result<()> {
+    let sql = target_deleted!(conn, "m.organization_id = $2");
+    on_db!(conn, c => sqlx::query(sql).bind(batch).bind(organization).execute(c).await.map(drop))
 }
 
 /// Deletes every membership of a user.

@@ -114,23 +114,24 @@ pub async fn update(
         .fetch_optional(c).await)
 }
 
-/// Deletes a permission, and returns the generation that its environment has from then on. `None` if there is none of this
-/// slug. A generation follows the clock, so that it never goes back, not even after a backup was restored.
+/// Deletes a permission, and returns it with the generation that its environment has from then on. `None` if there is none of
+/// this slug. A generation follows the clock, so that it never goes back, not even after a backup was restored.
 pub async fn delete(
     mut transaction: Conn<'_>,
     environment: &EnvironmentId,
     slug: &str,
     now: Timestamp,
-) -> Result<Option<Version>> {
-    const DELETE: &str = "DELETE FROM permissions WHERE environment_id = $1 AND slug = $2 RETURNING id";
+) -> Result<Option<(Permission, Version)>> {
+    const DELETE: &str =
+        concat!("DELETE FROM permissions WHERE environment_id = $1 AND slug = $2 RETURNING ", columns!());
     const SQL: &str = "UPDATE environments
         SET generation = CASE WHEN generation >= $2 THEN generation + 1 ELSE $2 END
         WHERE id = $1
         RETURNING generation";
-    let deleted: Option<PermissionId> = on_db!(transaction.reborrow(), c =>
-        sqlx::query_scalar(DELETE).bind(environment).bind(slug).fetch_optional(c).await)?;
-    if deleted.is_none() {
-        return Ok(None);
-    }
-    on_db!(transaction, c => sqlx::query_scalar(SQL).bind(environment).bind(now).fetch_optional(c).await)
+    let deleted: Option<Permission> = on_db!(transaction.reborrow(), c =>
+        sqlx::query_as(DELETE).bind(environment).bind(slug).fetch_optional(c).await)?;
+    let Some(deleted) = deleted else { return Ok(None) };
+    let generation: Option<Version> = on_db!(transaction, c =>
+        sqlx::query_scalar(SQL).bind(environment).bind(now).fetch_optional(c).await)?;
+    Ok(generation.map(|generation| (deleted, generation)))
 }

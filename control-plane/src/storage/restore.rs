@@ -94,7 +94,8 @@ pub async fn take_over_api_key(
 ) -> Result<bool> {
     const SQL: &str = "UPDATE api_keys
         SET name = $3, permissions = $4, resources = $5, ip_allow_list = $6, metadata = $7, expires_at = $8,
-            not_before = $9, disabled = $10, updated_at = $11, version = $2, changed_at = $12, acknowledged = TRUE
+            not_before = $9, disabled = $10, updated_at = $11, version = $2, changed_at = $12, acknowledged = TRUE,
+            expiry_event_at = CASE WHEN expires_at IS DISTINCT FROM $8 THEN NULL ELSE expiry_event_at END
         WHERE id = $1 AND version < $2 AND revoked_at IS NULL";
     on_db!(conn, c => sqlx::query(SQL)
         .bind(id)

@@ -1,5 +1,6 @@
 //! Roles: what users are in their organizations, and what they may therefore do.
 
+use serde::{Deserialize, Serialize};
 use shared::{
     Timestamp,
     id::{EnvironmentId, OrganizationId, RoleId},
@@ -10,7 +11,7 @@ use sqlx::FromRow;
 use super::{Conn, JsonText, Result, dialect::sql};
 
 /// What a user can be.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize, Deserialize)]
 pub struct Role {
     /// Its id.
     pub id: RoleId,
@@ -230,12 +231,15 @@ pub async fn remove_permission(
     environment: &EnvironmentId,
     slug: &str,
     now: Timestamp,
-) -> Result<Vec<RoleId>> {
-    const SQL: &str = "UPDATE roles
+) -> Result<Vec<Role>> {
+    const SQL: &str = concat!(
+        "UPDATE roles
         SET permissions = replace(replace(replace(permissions, $2 || ',', ''), ',' || $2, ''), $2, ''), updated_at = $3
         WHERE environment_id = $1 AND replace(permissions, $2, '') <> permissions
-        RETURNING id";
-    on_db!(conn, c => sqlx::query_scalar(SQL)
+        RETURNING ",
+        columns!()
+    );
+    on_db!(conn, c => sqlx::query_as(SQL)
         .bind(environment)
         .bind(format!("\"{slug}\""))
         .bind(now)

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     entropy::OsEntropy,
+    events::Actor,
     service::{Database, commit, environments, management_keys},
 };
 
@@ -106,7 +107,8 @@ pub(crate) struct Tenant {
 
 impl Tenant {
     pub(crate) async fn new(db: &Db, now: Timestamp) -> Self {
-        let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
+        let mut transaction =
+            Database::without_edge(db.clone()).begin(Actor::Operator, Priority::Normal).await.unwrap();
         let prefix = "lk_test".parse().unwrap();
         let (environment, creation) =
             environments::create(&mut transaction, "Test", prefix, now, &mut OsEntropy).await.unwrap();

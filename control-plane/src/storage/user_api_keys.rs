@@ -7,7 +7,7 @@ use shared::{
 
 use super::{
     Conn, JsonText, Page, PageRequest, Result,
-    api_keys::{ApiKey, Which, ids_with_role, queue_changed, revoke_all, select_api_keys},
+    api_keys::{ApiKey, Which, ids_with_role, queue_changed, revoke_all, select_api_keys, target_revoked},
     dialect::sql,
     outbox::unless_queued,
 };
@@ -61,11 +61,14 @@ pub async fn revoke_all_of_user(
     environment: &EnvironmentId,
     user: &UserId,
     reason: &str,
+    batch: &str,
     now: Timestamp,
 ) -> Result<()> {
+    const TARGET: &str = target_revoked!(of_user);
     const REVOKE: &str = revoke_all!("$4", of_user);
     let queue = queue_changed!(conn, (text of_user));
     on_db!(conn.reborrow(), c => sqlx::query(queue).bind(environment).bind(user).bind(now).execute(c).await.map(drop))?;
+    on_db!(conn.reborrow(), c => sqlx::query(TARGET).bind(environment).bind(user).bind(batch).execute(c).await.map(drop))?;
     on_db!(conn, c => sqlx::query(REVOKE)
         .bind(environment)
         .bind(user)
@@ -81,14 +84,22 @@ pub async fn revoke_all_of_membership(
     environment: &EnvironmentId,
     (organization, user): (&OrganizationId, &UserId),
     reason: &str,
+    batch: &str,
     now: Timestamp,
 ) -> Result<()> {
+    const TARGET: &str = target_revoked!(of_membership);
     const REVOKE: &str = revoke_all!("$5", of_membership);
     let queue = queue_changed!(conn, (text of_membership));
     on_db!(conn.reborrow(), c => sqlx::query(queue)
         .bind(environment)
         .bind(user)
         .bind(now)
+        .bind(organization)
+        .execute(c).await.map(drop))?;
+    on_db!(conn.reborrow(), c => sqlx::query(TARGET)
+        .bind(environment)
+        .bind(user)
+        .bind(batch)
         .bind(organization)
         .execute(c).await.map(drop))?;
     on_db!(conn, c => sqlx::query(REVOKE)

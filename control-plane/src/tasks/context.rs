@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    edge::{Wake, acknowledge::EdgeLink},
+    edge::acknowledge::EdgeLink,
     encryption::EncryptionKey,
     metrics::Metrics,
-    service::{Database, usage::Usage},
+    service::{Database, Wakes, api_keys::ExpiryReminders, events::EventRetention, usage::Usage},
     storage::Db,
 };
 
@@ -16,14 +16,18 @@ pub struct TaskContext {
     pub db: Db,
     /// The clock.
     pub clock: Clock,
+    /// Wakes the tasks that take a committed change further.
+    pub wakes: Wakes,
     /// Encrypts the secrets that the server must be able to read again.
     pub encryption: EncryptionKey,
-    /// Wakes the publisher when something was committed.
-    pub publisher: Wake,
     /// The link to the edge, if there is an edge.
     pub edge: Option<Arc<EdgeLink>>,
     /// How often this process validated keys.
     pub usage: Arc<Usage>,
+    /// How long events are kept.
+    pub event_retention: EventRetention,
+    /// How many days before its expiry a key is reported.
+    pub expiry_reminders: ExpiryReminders,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -36,9 +40,11 @@ impl TaskContext {
             db,
             clock,
             encryption: EncryptionKey::not_configured(),
-            publisher: Wake::default(),
+            wakes: Wakes::default(),
             edge: None,
             usage: Arc::new(usage),
+            event_retention: EventRetention::default(),
+            expiry_reminders: ExpiryReminders::default(),
             metrics: Arc::new(Metrics::default()),
         }
     }
@@ -58,6 +64,6 @@ impl TaskContext {
     /// The database, as use cases see it.
     #[must_use]
     pub fn database(&self) -> Database {
-        Database::new(self.db.clone(), self.edge.clone(), self.publisher.clone())
+        Database::new(self.db.clone(), self.edge.clone(), self.wakes.clone())
     }
 }

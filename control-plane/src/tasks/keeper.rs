@@ -218,7 +218,7 @@ impl Keeper {
              newer changes of the feed. Unknown keys were created after the backup: `latchkey edge sync --prune` \
              removes them"
         );
-        self.context.publisher.notify();
+        self.context.wakes.publisher.notify();
     }
 
     async fn pause(&mut self, message: &'static str, error: &anyhow::Error) {

@@ -38,7 +38,7 @@ pub async fn run(flusher: Option<Flusher>, context: TaskContext, mut stopped: wa
         }
         tokio::select! {
             _ = stopped.changed() => return,
-            () = publisher.context.publisher.notified() => {}
+            () = publisher.context.wakes.publisher.notified() => {}
             () = sleep(LOOK_EACH) => {}
         }
     }

@@ -132,7 +132,7 @@ impl Pump {
             tracing::debug!(changes = fed.held.len(), "appended changes to the change feed");
             self.context.metrics.feed.appended.inc_by(fed.held.len() as u64);
             // The store may now be told as well.
-            self.context.publisher.notify();
+            self.context.wakes.publisher.notify();
         }
         let is_all = fed.is_all;
         self.see(fed);

@@ -68,7 +68,7 @@ async fn turn(context: &TaskContext) -> storage::Result<Duration> {
     context.metrics.oldest_seal_age.set(age);
     if queued.in_time + queued.late > 0 {
         tracing::debug!(in_time = queued.in_time, late = queued.late, "queued records to be resealed");
-        context.publisher.notify();
+        context.wakes.publisher.notify();
     }
     Ok(if queued.late > 0 { HURRIED_TURN_EACH } else { TURN_EACH })
 }

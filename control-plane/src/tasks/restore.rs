@@ -40,6 +40,7 @@ use crate::{
         feed::FeedClient,
         kv::{self, Kv},
     },
+    events::Actor,
     service::{Change, Database, Transaction, api_keys, commit_without_waiting, management_keys},
     storage::{
         self, Db, Priority, edge_sync, feed,
@@ -255,7 +256,7 @@ impl Restorer<'_> {
         }
         // In order of id, as every change of many keys locks them.
         newer.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
-        let mut transaction = self.database.begin(Priority::Publisher).await?;
+        let mut transaction = self.database.begin(Actor::Server, Priority::Publisher).await?;
         let mut changes = vec![];
         for (known, entry) in newer {
             changes.extend(self.take_over(&mut transaction, known, &entry, restored).await?);

@@ -1,4 +1,4 @@
-//! Deletes rows that are older than their retention: usage counts, their senders, and stored responses of creations. It
+//! Deletes rows that are older than their retention: usage counts, their senders, stored responses of creations, events and webhook deliveries. It
 //! also folds the names of organizations that an older server wrote, so that search finds them.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::sleep};
 
 use super::TaskContext;
-use crate::storage::{self, idempotency, organizations, usage};
+use crate::storage::{self, events, idempotency, organizations, usage, webhook_deliveries, webhook_endpoints};
 
 /// How often it is looked for.
 const TURN_EACH: Duration = Duration::from_secs(60);
@@ -82,5 +82,11 @@ pub(crate) async fn step(context: &TaskContext, limit: i64) -> storage::Result<u
     let kept_until = now.plus_millis(-idempotency::KEPT_MILLIS);
     let answers = idempotency::forget(transaction.conn(), kept_until, limit).await?;
     transaction.commit().await?;
-    Ok(rows + senders + answers)
+    let mut transaction = context.db.write().await?;
+    let events = events::forget(transaction.conn(), &context.event_retention.first_id(now), limit).await?;
+    let first = context.event_retention.first_delivery_id(now);
+    let deliveries = webhook_deliveries::forget(transaction.conn(), &first, limit).await?;
+    let endpoints = webhook_endpoints::forget(transaction.conn(), limit).await?;
+    transaction.commit().await?;
+    Ok(rows + senders + answers + events + deliveries + endpoints)
 }

@@ -2,5 +2,6 @@
 
 pub mod backup;
 pub mod fake_worker;
+pub mod receiver;
 pub mod server;
 pub mod world;

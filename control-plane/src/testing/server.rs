@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use serde_json::{Value, json};
-use shared::{Timestamp, id::EnvironmentId, scope};
+use shared::{Timestamp, id::EnvironmentId, record::Revoked, scope};
 use tower::ServiceExt;
 
 use crate::{
@@ -23,15 +23,19 @@ use crate::{
     config::Config,
     encryption::EncryptionKey,
     entropy::OsEntropy,
+    events::Actor,
     http,
     limits::Limits,
     service::{
-        Database, commit, environments, management_keys,
+        Database,
+        api_keys::report_expiries,
+        commit, environments, management_keys,
         usage::{Retention, Usage},
     },
     state::AppState,
     storage::{Db, Priority},
-    tasks::{TaskContext, usage_writer},
+    tasks::{TaskContext, event_logger, sweeper, usage_writer, webhook_sender},
+    webhooks::{address::AddressPolicy, sender::Sender},
 };
 
 /// The moment at which every test begins.
@@ -260,6 +264,54 @@ impl Server {
         usage_writer::write_once(self.context.clone()).await;
     }
 
+    /// Adds a batch of committed events to the log, as the server does by itself, and returns whether there may be more.
+    pub async fn append_events(&self) -> bool {
+        event_logger::turn(&self.context).await.unwrap().is_partial
+    }
+
+    /// Creates a management key, and revokes it.
+    pub async fn revoke_a_management_key(&self) {
+        let now = self.clock.now();
+        let database = Database::without_edge(self.db.clone());
+        let mut transaction = database.begin(Actor::Operator, Priority::Normal).await.unwrap();
+        let (key, created) =
+            management_keys::create(&mut transaction, &self.environment, "Old", &[], now, &mut OsEntropy)
+                .await
+                .unwrap();
+        let reason = Revoked::new(management_keys::REVOKED_BY_OPERATOR, now);
+        let revoked = management_keys::revoke(&mut transaction, &key.id, &reason, now).await.unwrap().unwrap();
+        commit(transaction, created.and(revoked), now).await.unwrap();
+    }
+
+    /// Reports keys that expire soon or have expired.
+    pub async fn report_expiries(&self) {
+        let (database, now) = (self.context.database(), self.clock.now());
+        while report_expiries(&database, &self.context.expiry_reminders, now).await.unwrap() {}
+    }
+
+    /// Sends the webhooks that are due.
+    pub async fn send_webhooks(&self) {
+        let sender = Sender::new(loopback()).unwrap();
+        webhook_sender::turn_once(self.context.clone(), sender).await;
+    }
+
+    /// The same, and does something after the attempts were made and before their results are written.
+    pub async fn send_webhooks_while(&self, during: impl AsyncFnOnce()) {
+        let sender = Sender::new(loopback()).unwrap();
+        webhook_sender::turn_once_with(self.context.clone(), sender, during).await;
+    }
+
+    /// From now on, secrets are encrypted with this key.
+    pub fn set_encryption(&mut self, encryption: EncryptionKey) {
+        self.state.encryption = encryption;
+        self.router = http::router(self.state.clone(), &Config::defaults());
+    }
+
+    /// Deletes what is older than its retention.
+    pub async fn sweep(&self) {
+        while sweeper::step(&self.context, 1_000).await.unwrap() > 0 {}
+    }
+
     /// Makes an organization, and returns its id.
     pub async fn organization(&self) -> String {
         id_of(&self.post("/organizations", json!({"name": "Acme"})).await.expect(201))
@@ -322,12 +374,19 @@ pub fn ids_of(list: &Value) -> Vec<String> {
 /// The state of a server whose tasks have this context.
 pub fn state_of(context: &TaskContext) -> AppState {
     let TaskContext { clock, encryption, usage, metrics, .. } = context.clone();
-    AppState::new(context.database(), clock, usage, metrics).with_encryption(encryption)
+    AppState::new(context.database(), clock, usage, metrics)
+        .with_encryption(encryption)
+        .with_webhook_addresses(loopback())
+}
+
+/// Webhooks may be sent to this machine.
+fn loopback() -> AddressPolicy {
+    AddressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] }
 }
 
 async fn new_environment(db: &Db, clock: &Clock) -> (EnvironmentId, String) {
     let (now, prefix) = (clock.now(), "lk_test".parse().unwrap());
-    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Actor::Operator, Priority::Normal).await.unwrap();
     let (environment, change) =
         environments::create(&mut transaction, "Test", prefix, now, &mut OsEntropy).await.unwrap();
     commit(transaction, change, now).await.unwrap();
@@ -338,7 +397,7 @@ async fn new_environment(db: &Db, clock: &Clock) -> (EnvironmentId, String) {
 async fn new_management_key(db: &Db, clock: &Clock, environment: &EnvironmentId, scopes: &[&str]) -> String {
     let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     let now = clock.now();
-    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Actor::Operator, Priority::Normal).await.unwrap();
     let (key, change) =
         management_keys::create(&mut transaction, environment, "Test", &scopes, now, &mut OsEntropy).await.unwrap();
     commit(transaction, change, now).await.unwrap();

@@ -15,7 +15,9 @@ use shared::{
     scope::Scope,
 };
 
-use crate::{http::Error, limits::KeyGuard, service::api_keys::Creator, state::AppState, storage::management_keys};
+use crate::{
+    events::Actor, http::Error, limits::KeyGuard, service::api_keys::Creator, state::AppState, storage::management_keys,
+};
 
 /// The management key of a request, once it is known: an extension of the request.
 #[derive(Debug, Clone, Default)]
@@ -41,9 +43,16 @@ pub struct Caller {
     pub environment: EnvironmentId,
     /// The grant of its management key.
     pub grant: ManagementKeyGrant,
+    /// The display name of its management key.
+    name: String,
 }
 
 impl Caller {
+    /// The caller as the actor of a change.
+    pub fn actor(&self) -> Actor {
+        Actor::ManagementKey { id: self.grant.id.clone(), name: self.name.clone() }
+    }
+
     /// The caller as the creator of keys.
     pub const fn creator(&self) -> Creator<'_> {
         Creator { environment: &self.environment, management_key: &self.grant.id }
@@ -89,6 +98,12 @@ access! {
     ReadUsers => UsersRead;
     /// May create, change and delete users and their memberships.
     WriteUsers => UsersWrite;
+    /// May see events.
+    ReadEvents => EventsRead;
+    /// May see webhook endpoints and their deliveries.
+    ReadWebhooks => WebhooksRead;
+    /// May create, change and delete webhook endpoints, and send events again.
+    WriteWebhooks => WebhooksWrite;
 }
 
 /// The `Authorization` header, if there is exactly one.
@@ -110,7 +125,7 @@ async fn authorize(parts: &Parts, state: &AppState, needed: Scope) -> Result<Cal
     }
     caller::authorize(&record, needed, now)?;
     match record.grant {
-        Grant::ManagementKey(grant) => Ok(Caller { environment: record.environment, grant }),
+        Grant::ManagementKey(grant) => Ok(Caller { environment: record.environment, grant, name: record.name }),
         Grant::ApiKey(_) => Err(ApiError::unauthorized().into()),
     }
 }

@@ -30,6 +30,7 @@ use utoipa::IntoParams;
 use super::{access::authorization, body};
 use crate::{
     entropy::OsEntropy,
+    events::Actor,
     http::{Error, RequestError},
     service::{self, Change, Transaction, commit},
     state::AppState,
@@ -139,10 +140,11 @@ impl Idempotency {
     pub async fn create<V: Serialize>(
         self,
         state: &AppState,
+        actor: Actor,
         create: impl AsyncFnOnce(&mut Transaction, Timestamp, &mut OsEntropy) -> service::Result<(V, Change)>,
     ) -> Result<Answer, Error> {
         let entropy = &mut OsEntropy;
-        let (mut transaction, now) = state.begin(Priority::Normal).await?;
+        let (mut transaction, now) = state.begin(actor, Priority::Normal).await?;
         let claimed = match self.claim(&mut transaction, now).await? {
             Claim::New(claimed) => claimed,
             Claim::Replay(answer) => return Ok(answer),

@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use shared::id::{ApiKeyId, MembershipId, OrganizationId, UserId};
+use shared::id::{ApiKeyId, MembershipId, OrganizationId, UserId, WebhookDeliveryId, WebhookEndpointId};
 
 use crate::{
     http::Error,
@@ -22,6 +22,14 @@ pub trait Named: FromStr {
 
 impl Named for ApiKeyId {
     const ENTITY: Entity = Entity::ApiKey;
+}
+
+impl Named for WebhookEndpointId {
+    const ENTITY: Entity = Entity::WebhookEndpoint;
+}
+
+impl Named for WebhookDeliveryId {
+    const ENTITY: Entity = Entity::WebhookDelivery;
 }
 
 impl Named for OrganizationId {

@@ -73,9 +73,14 @@ impl Query {
         named.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty()).collect()
     }
 
-    /// Which page is asked for, of a list of things with such ids.
+    /// Which page is asked for, of a list of things with such ids, newest first by default.
     pub fn page<Id: FromStr + Into<String>>(&self) -> Result<Wanted, Error> {
-        let order = self.order()?;
+        self.page_in::<Id>(Order::Desc)
+    }
+
+    /// The same, with another order by default.
+    pub fn page_in<Id: FromStr + Into<String>>(&self, default: Order) -> Result<Wanted, Error> {
+        let order = self.order(default)?;
         let cursors_exchanged = order == Order::Normal;
         let (after, before) = exchange_if(cursors_exchanged, self.cursor::<Id>("after")?, self.cursor::<Id>("before")?);
         let position = match (after, before) {
@@ -98,9 +103,10 @@ impl Query {
         }
     }
 
-    fn order(&self) -> Result<Order, Error> {
+    fn order(&self, default: Order) -> Result<Order, Error> {
         match self.get("order") {
-            None | Some("desc") => Ok(Order::Desc),
+            None => Ok(default),
+            Some("desc") => Ok(Order::Desc),
             Some("asc") => Ok(Order::Asc),
             Some("normal") => Ok(Order::Normal),
             Some(_) => Err(FieldError::new("order", "invalid", "must be `asc`, `desc` or `normal`").into()),

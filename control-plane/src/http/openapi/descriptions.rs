@@ -53,6 +53,7 @@ pub fn add(document: &mut OpenApi) {
 fn parameter(operation_id: &str, path: &str, name: &str) -> Option<(&'static str, &'static str)> {
     let is_below = |prefix: &str| path.starts_with(prefix);
     let described = match name {
+        "organization_id" if path == "/events" => return None,
         "organization_id" => ("The id of the organization.", ids::ORGANIZATION),
         "user_id" => ("The id of the user.", ids::USER),
         "external_id" if is_below("/organizations/") => {
@@ -65,6 +66,8 @@ fn parameter(operation_id: &str, path: &str, name: &str) -> Option<(&'static str
         "slug" => ("The slug of the role.", "org-reviewer"),
         "id" if operation_id == "expireApiKey" => ("The id of the API key.", ids::USER_API_KEY),
         "id" if is_below("/api_keys/") => ("The id of the API key.", ids::API_KEY),
+        "id" if is_below("/webhook_endpoints/") => ("The id of the webhook endpoint.", ids::WEBHOOK_ENDPOINT),
+        "id" if is_below("/webhook_deliveries/") => ("The id of the delivery.", ids::WEBHOOK_DELIVERY),
         "id" if is_below("/organizations/") => ("The id of the organization.", ids::ORGANIZATION),
         "id" if is_below("/user_management/users/") => ("The id of the user.", ids::USER),
         "id" => ("The id of the membership.", ids::MEMBERSHIP),
@@ -112,6 +115,7 @@ fn success(schema: &str) -> &'static str {
         "ApiKeyPermissions" => "The permissions that are offered.",
         "ApiKeyUsage" | "Usage" => "The counts, by interval and outcome.",
         "CreatedApiKey" => "The new API key, with its value.",
+        "EventList" => "A page of events.",
         "Health" => "The server is healthy.",
         "ManagedApiKey" => "The API key.",
         "Membership" => "The membership.",
@@ -121,6 +125,12 @@ fn success(schema: &str) -> &'static str {
         "RoleList" => "The roles.",
         "User" => "The user.",
         "ValidationAnswer" => "The API key, or the reason why it is refused.",
+        "WebhookDelivery" => "The new delivery.",
+        "WebhookDeliveryDetails" => "The delivery, and its attempts.",
+        "WebhookEndpoint" => "The webhook endpoint.",
+        "WebhookReplay" => "The replay.",
+        "List_WebhookDelivery" => "A page of deliveries.",
+        "List_WebhookEndpoint" => "A page of webhook endpoints.",
         "List_ManagedApiKey" => "A page of API keys.",
         "List_Membership" => "A page of memberships.",
         "List_Organization" => "A page of organizations.",

@@ -17,8 +17,9 @@ use shared::{reason::Reason, validation::Answer};
 use utoipa::openapi::{Components, Content, OpenApi, RefOr, path::Operation};
 
 use self::ids::{
-    API_KEY, DOMAIN, MANAGEMENT_KEY, MEMBER_ROLE, MEMBERSHIP, ORGANIZATION, ORGANIZATION_EXTERNAL_ID,
-    ORGANIZATION_ROLE, OTHER_PERMISSION, PERMISSION, ROLE, ROTATED_API_KEY, USER, USER_API_KEY, USER_EXTERNAL_ID,
+    API_KEY, DELIVERED_EVENT, DOMAIN, EVENT, MANAGEMENT_KEY, MEMBER_ROLE, MEMBERSHIP, ORGANIZATION,
+    ORGANIZATION_EXTERNAL_ID, ORGANIZATION_ROLE, OTHER_PERMISSION, PERMISSION, REPLAYED_DELIVERY, ROLE,
+    ROTATED_API_KEY, USER, USER_API_KEY, USER_EXTERNAL_ID, WEBHOOK_DELIVERY, WEBHOOK_ENDPOINT, WEBHOOK_REPLAY,
 };
 use self::reference::refer_to;
 use super::walk::operations;
@@ -82,7 +83,17 @@ pub const OPERATIONS: &[OfOperation] = &[
     of("rotateApiKey", &["rotate_api_key"], &["api_key_rotated"]),
     of("createUserApiKey", &["create_user_api_key"], &["user_api_key_created"]),
     of("listUserApiKeys", &[], &["user_api_keys"]),
+    of("createWebhookEndpoint", &["create_webhook_endpoint"], &["webhook_endpoint_created"]),
+    of("getWebhookEndpoint", &[], &["webhook_endpoint"]),
+    of("listWebhookEndpoints", &[], &["webhook_endpoints"]),
+    of("rotateWebhookSecret", &["rotate_webhook_secret"], &["webhook_secret_rotated"]),
     of("expireApiKey", &["expire_later", "expire_never", "expire_now"], &["user_api_key_expiring"]),
+    of("listEvents", &[], &["events"]),
+    of("listWebhookDeliveries", &[], &["webhook_deliveries"]),
+    of("getWebhookDelivery", &[], &["webhook_delivery"]),
+    of("replayWebhookDelivery", &[], &["webhook_delivery_replayed"]),
+    of("replayWebhookEvents", &["replay_webhook_events"], &["webhook_replay"]),
+    of("updateWebhookEndpoint", &["update_webhook_endpoint"], &["webhook_endpoint_updated"]),
     of("getApiKeyUsage", &[], &["api_key_usage"]),
     of("getUsage", &[], &["usage"]),
     of("updateOrganizationMembership", &["update_membership"], &["membership_updated"]),
@@ -352,7 +363,111 @@ fn usage() -> Value {
 }
 
 fn examples() -> Examples {
-    [requests(), permissions_and_roles(), organizations_and_users(), api_keys()].into_iter().flatten().collect()
+    [requests(), permissions_and_roles(), organizations_and_users(), api_keys(), events_and_webhooks()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn webhook_endpoint() -> Value {
+    json!({
+        "object": "webhook_endpoint",
+        "id": WEBHOOK_ENDPOINT,
+        "endpoint_url": "https://api.acme.example/latchkey",
+        "secret": "whsec_…9fTk",
+        "status": "enabled",
+        "events": ["api_key.updated"],
+        "created_at": USER_API_KEY_CREATED,
+        "updated_at": USER_API_KEY_CREATED,
+    })
+}
+
+fn webhook_delivery() -> Value {
+    json!({
+        "object": "webhook_delivery",
+        "id": WEBHOOK_DELIVERY,
+        "webhook_endpoint_id": WEBHOOK_ENDPOINT,
+        "event_id": DELIVERED_EVENT,
+        "event": "api_key.updated",
+        "status": "pending",
+        "attempts": 0,
+        "is_replay": false,
+        "next_attempt_at": CHANGED,
+        "created_at": CHANGED,
+        "completed_at": null,
+    })
+}
+
+fn events_and_webhooks() -> Vec<(&'static str, Example)> {
+    let rotated = json!({
+        "secret": "whsec_EXAMPLEEXAMPLEEXAMPLEEXAMPLE9fTk",
+        "previous_secret_expires_at": CHANGED,
+    });
+    let event = json!({
+        "object": "event",
+        "id": EVENT,
+        "event": "permission.created",
+        "data": other_permission(),
+        "created_at": ENVIRONMENT_CREATED,
+        "context": {"actor": {"id": MANAGEMENT_KEY, "source": "api", "name": "Back end"}},
+    });
+    vec![
+        example(
+            "create_webhook_endpoint",
+            "An endpoint",
+            json!({"endpoint_url": "https://api.acme.example/latchkey", "events": ["api_key.updated"]}),
+        ),
+        example("rotate_webhook_secret", "An overlap of an hour", json!({"overlap_seconds": 3600})),
+        example("replay_webhook_events", "All events since an outage", json!({"since": "2026-11-29T02:00:00.000Z"})),
+        example(
+            "update_webhook_endpoint",
+            "More types of events",
+            json!({"events": ["api_key.created", "api_key.revoked"]}),
+        ),
+        example(
+            "webhook_endpoint_created",
+            "The endpoint, with its secret",
+            with(webhook_endpoint(), json!({"secret": "whsec_EXAMPLEEXAMPLEEXAMPLEEXAMPLE9fTk"})),
+        ),
+        example("webhook_endpoint", "The endpoint", webhook_endpoint()),
+        example("webhook_endpoints", "One endpoint", list(json!([webhook_endpoint()]))),
+        example("webhook_secret_rotated", "The endpoint, with its new secret", with(webhook_endpoint(), rotated)),
+        example(
+            "webhook_endpoint_updated",
+            "The endpoint",
+            with(
+                webhook_endpoint(),
+                json!({"events": ["api_key.created", "api_key.revoked"], "previous_secret_expires_at": CHANGED}),
+            ),
+        ),
+        example(
+            "events",
+            "The first event of the log",
+            json!({"object": "list", "data": [event], "list_metadata": {"after": EVENT}}),
+        ),
+        example(
+            "webhook_replay",
+            "The replay",
+            json!({
+                "object": "webhook_replay",
+                "id": WEBHOOK_REPLAY,
+                "webhook_endpoint_id": WEBHOOK_ENDPOINT,
+                "since": "2026-11-29T02:00:00.000Z",
+                "until": CHANGED,
+            }),
+        ),
+        example("webhook_deliveries", "One delivery", list(json!([webhook_delivery()]))),
+        example(
+            "webhook_delivery",
+            "A delivery that was not attempted yet",
+            with(webhook_delivery(), json!({"attempt_log": []})),
+        ),
+        example(
+            "webhook_delivery_replayed",
+            "The new delivery",
+            with(webhook_delivery(), json!({"id": REPLAYED_DELIVERY, "is_replay": true})),
+        ),
+    ]
 }
 
 fn example(name: &'static str, summary: &'static str, value: Value) -> (&'static str, Example) {

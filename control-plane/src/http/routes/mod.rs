@@ -2,6 +2,7 @@
 
 pub mod api_key_permissions;
 pub mod api_keys;
+pub mod events;
 pub mod memberships;
 pub mod operations;
 pub mod organizations;
@@ -10,3 +11,4 @@ pub mod roles;
 pub mod usage;
 pub mod user_api_keys;
 pub mod users;
+pub mod webhooks;

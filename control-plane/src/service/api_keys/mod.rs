@@ -3,6 +3,7 @@
 mod create;
 mod expire;
 mod expiry;
+mod expiry_events;
 mod get;
 mod grants;
 mod ip_ranges;
@@ -19,6 +20,7 @@ mod versions_at_edge;
 
 pub use create::{CreateApiKey, CreateUserApiKey, create};
 pub use expire::{ExpireApiKey, expire};
+pub use expiry_events::{ExpiryReminders, report_expiries};
 pub use get::get;
 pub use list::{ApiKeyPage, list_of_organization, list_of_user};
 pub use new::{CreatedApiKey, Creator, METADATA_MAX_BYTES};

@@ -14,6 +14,7 @@ use shared::{
 
 use super::{grants::require_member, ip_ranges};
 use crate::{
+    events::{EventType, changes},
     service::{
         Change, Entity, Error, Result, Transaction,
         fields::{Checks, NAME_MAX_LENGTH, PERMISSIONS_MAX, without_repeats},
@@ -151,7 +152,8 @@ pub(super) async fn insert(
     rows::insert(transaction.conn(), &key).await?;
     let row = rows::get(transaction.conn(), environment, &id).await?;
     let row = row.ok_or_else(|| missing("a key that was just inserted"))?;
-    let change = Change::api_key_created(&row.id, row.version);
+    let event = changes::api_key(EventType::ApiKeyCreated, &row)?;
+    let change = Change::api_key_created(&row.id, row.version, event);
     Ok((CreatedApiKey { row, text }, change))
 }
 

@@ -5,6 +5,7 @@ use shared::{
 };
 
 use crate::{
+    events::{EventType, changes},
     service::{Change, Entity, Error, Result, Transaction, fields::Checks},
     storage::{self, api_keys as rows},
 };
@@ -56,6 +57,9 @@ pub async fn revoke_if_active(
     revoked: &Revoked,
     now: Timestamp,
 ) -> storage::Result<Option<Change>> {
-    let version = rows::revoke(transaction.conn(), environment, id, revoked, now).await?;
-    Ok(version.map(|version| Change::api_key_updated(id, version)))
+    let Some(version) = rows::revoke(transaction.conn(), environment, id, revoked, now).await? else { return Ok(None) };
+    let keys = rows::of_ids(transaction.conn(), &[id.as_str()]).await?;
+    let key = keys.first().ok_or(sqlx::Error::RowNotFound)?;
+    let event = changes::api_key(EventType::ApiKeyRevoked, key)?;
+    Ok(Some(Change::api_key_updated(id, version, event)))
 }

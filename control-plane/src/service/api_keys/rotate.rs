@@ -12,6 +12,7 @@ use super::{
     settings,
 };
 use crate::{
+    events::{EventType, changes},
     service::{Change, Entity, Error, Refusal, Result, Transaction, fields::Checks},
     storage::{
         Failure, api_key_settings,
@@ -103,7 +104,11 @@ pub async fn rotate(
     let end = now.plus_millis(rotation.overlap_seconds * 1000);
     let end = old.expires_at.map_or(end, |sooner| sooner.min(end));
     let version = api_key_settings::set_rotated(transaction.conn(), id, &created.row.id, end, now).await?;
-    Ok((created, creation.and(Change::api_key_updated(id, version))))
+    let rotated =
+        rows::get(transaction.conn(), creator.environment, id).await?.ok_or(Error::NotFound(Entity::ApiKey))?;
+    let update = Change::api_key_updated(id, version, changes::api_key_updated(&old, &rotated)?);
+    let rotation = Change::local(changes::api_key(EventType::ApiKeyRotated, &created.row)?);
+    Ok((created, creation.and(update).and(rotation)))
 }
 
 /// What a repeated call of [`rotate`] has to wait for. Once the rotation was acknowledged, a call counts as a repetition only if
@@ -121,7 +126,7 @@ pub async fn resume_rotate(
         Some(old) if !settings::is_acknowledged(transaction, &old) => {
             Ok(Change::unacknowledged_api_key(id, old.version))
         }
-        _ if has_idempotency_key => Ok(Change::local()),
+        _ if has_idempotency_key => Ok(Change::nothing()),
         Some(_) => Err(Refusal::ApiKeyRotated.into()),
         None => Err(Error::NotFound(Entity::ApiKey)),
     }

@@ -6,6 +6,7 @@ use shared::{
 };
 
 use crate::{
+    events::changes,
     service::{Change, Entity, Error, Result, Transaction},
     storage::{
         api_key_settings as rows,
@@ -46,7 +47,7 @@ pub(super) async fn write(
 ) -> Result<(ApiKey, Change)> {
     if *settings == before.settings() {
         let change = match is_acknowledged(transaction, &before) {
-            true => Change::local(),
+            true => Change::nothing(),
             false => Change::unacknowledged_api_key(&before.id, before.version),
         };
         return Ok((before, change));
@@ -54,5 +55,6 @@ pub(super) async fn write(
     let version = rows::set(transaction.conn(), &before.id, settings, now).await?;
     let after = api_keys::get(transaction.conn(), &before.environment_id, &before.id).await?;
     let after = after.ok_or(Error::NotFound(Entity::ApiKey))?;
-    Ok((after, Change::api_key_updated(&before.id, version)))
+    let event = changes::api_key_updated(&before, &after)?;
+    Ok((after, Change::api_key_updated(&before.id, version, event)))
 }

@@ -101,7 +101,7 @@ conformance! {
         let spared = next_door.api_key(&db, "spared", &[], START).await;
 
         change!(db, outbox::clear, 99);
-        change!(db, api_keys::revoke_all_of_organization, &tenant.environment, &tenant.organization, "why", EARLIER);
+        change!(db, api_keys::revoke_all_of_organization, &tenant.environment, &tenant.organization, "why", "first", EARLIER);
         assert_eq!(version(&db, &tenant, "first").await, Version(START.as_millis() + 1));
         let expected = [(first.to_string(), START.as_millis() + 1), (second.to_string(), START.as_millis() + 2)];
         assert_eq!(queued(&db).await, expected);
@@ -110,7 +110,7 @@ conformance! {
         let before = ask!(db, api_keys::by_digest, &tenant.environment, &Digest::of("gone before")).unwrap();
         assert_eq!(before.revoked_reason.as_deref(), Some("deleted"));
         change!(db, outbox::clear, 99);
-        change!(db, api_keys::revoke_all_of_organization, &tenant.environment, &tenant.organization, "why", LATER);
+        change!(db, api_keys::revoke_all_of_organization, &tenant.environment, &tenant.organization, "why", "second", LATER);
         assert_eq!(queued(&db).await, []);
     }
 
@@ -136,7 +136,7 @@ conformance! {
         change!(db, api_keys::revoke, &tenant.environment, &revoked, &Revoked::new("deleted", START), START);
 
         change!(db, outbox::clear, 99);
-        change!(db, api_keys::remove_permission, &tenant.environment, "a", &[], EARLIER);
+        change!(db, api_keys::remove_permission, &tenant.environment, "a", &[], "batch", EARLIER);
         let queued = queued(&db).await;
         assert_eq!(queued.len(), 5);
         assert!(queued.iter().all(|(_, version)| *version == START.as_millis() + 1), "{queued:?}");

@@ -18,7 +18,10 @@ fn migrations(database: &str) -> BTreeSet<(String, String)> {
 fn normalised(sql: &str) -> String {
     let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
-    words.join(" ").replace(" COLLATE \"C\"", "").replace("BYTEA", "BLOB")
+    let words = words.join(" ").replace(" COLLATE \"C\"", "").replace("BYTEA", "BLOB").replace(" WITHOUT ROWID", "");
+    words
+        .replace("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "INTEGER NOT NULL PRIMARY KEY")
+        .replace("extract(epoch FROM now())", "strftime('%s', 'now')")
 }
 
 #[test]

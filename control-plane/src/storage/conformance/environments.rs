@@ -3,6 +3,7 @@ use shared::digest::Digest;
 use super::*;
 use crate::{
     entropy::OsEntropy,
+    events::Actor,
     service::{self, Database, commit},
     storage::{
         Db, Priority,
@@ -13,7 +14,7 @@ use crate::{
 
 async fn create(db: &Db, name: &str, now: Timestamp) -> Environment {
     let prefix = "lk_test".parse().unwrap();
-    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Actor::Operator, Priority::Normal).await.unwrap();
     let created = service::environments::create(&mut transaction, name, prefix, now, &mut OsEntropy).await;
     let (environment, change) = created.unwrap();
     commit(transaction, change, now).await.unwrap();

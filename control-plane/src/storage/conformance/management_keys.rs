@@ -7,6 +7,7 @@ use shared::{
 use super::*;
 use crate::{
     entropy::OsEntropy,
+    events::Actor,
     service::{self, Database, commit},
     storage::{
         Db, Priority, edge_sync, management_keys,
@@ -17,7 +18,7 @@ use crate::{
 };
 
 async fn create(db: &Db, tenant: &Tenant, name: &str, now: Timestamp) -> (ManagementKeyId, Digest) {
-    let mut transaction = Database::without_edge(db.clone()).begin(Priority::Normal).await.unwrap();
+    let mut transaction = Database::without_edge(db.clone()).begin(Actor::Operator, Priority::Normal).await.unwrap();
     let (environment, scopes) = (&tenant.environment, ["api_keys:read".to_owned(), "api_keys:write".to_owned()]);
     let entropy = &mut OsEntropy;
     let created = service::management_keys::create(&mut transaction, environment, name, &scopes, now, entropy).await;

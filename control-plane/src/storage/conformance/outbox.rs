@@ -223,7 +223,7 @@ conformance! {
         };
         let take = async |slug: &str| -> storage::Result<()> {
             let mut transaction = db.write().await?;
-            api_keys::remove_permission(transaction.conn(), &tenant.environment, slug, &[], START).await?;
+            api_keys::remove_permission(transaction.conn(), &tenant.environment, slug, &[], slug, START).await?;
             transaction.commit().await
         };
         let flush = async |number: i64| -> storage::Result<()> {

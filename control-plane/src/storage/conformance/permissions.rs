@@ -70,7 +70,8 @@ conformance! {
             change!(db, permissions::insert, &permission(&tenant.environment, slug, START.plus_millis(millis)));
         }
         assert_eq!(change!(db, permissions::delete, &other.environment, "b", START), None);
-        assert_eq!(change!(db, permissions::delete, &tenant.environment, "b", START), Some(shared::record::Version(START.as_millis())));
+        let (deleted, generation) = change!(db, permissions::delete, &tenant.environment, "b", START).unwrap();
+        assert_eq!((deleted.slug.as_str(), generation.0), ("b", START.as_millis()));
         assert_eq!(change!(db, permissions::delete, &tenant.environment, "b", START), None);
         for (newest_first, expected) in [(true, ["c", "a"]), (false, ["a", "c"])] {
             let request = PageRequest { limit: 10, newest_first, position: Position::Start };

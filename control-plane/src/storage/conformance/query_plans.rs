@@ -26,29 +26,35 @@ use crate::storage::{
 };
 
 /// The tests that ask every question.
-const ASKING: [&str; 7] = [
+const ASKING: [&str; 10] = [
     "storage::",
     "tasks::restore::",
     "http::routes::api_key_permissions::",
+    "http::routes::events::",
     "http::routes::memberships::",
     "http::routes::roles::",
     "http::routes::user_api_keys::",
     "http::routes::users::",
+    "http::routes::webhooks::",
+    "tasks::webhook_sender::",
 ];
 
 /// Tables that stay short, whatever the server does.
-const SHORT: [(&str, &str); 7] = [
+const SHORT: [(&str, &str); 10] = [
     ("environments", "only an operator makes them"),
     ("edge_sync", "two rows for each namespace"),
     ("feed_position", "one row"),
     ("_sqlx_migrations", "one row for each migration"),
     ("schema_requirements", "one row for each migration at the most"),
     ("write_probe", "one row"),
+    ("event_log", "one row"),
+    ("webhook_endpoints", "50 for each environment"),
+    ("webhook_replays", "one row for each webhook endpoint at the most"),
     ("wal_mark", "one row"),
 ];
 
 /// What a question does that takes longer for more rows, and why it may.
-const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
+const EXCEPTIONS: [(&str, &[&str], &str); 42] = [
     (
         "api_keys::revoke_all_of_organization",
         &["reads all of api_keys with (environment_id=? AND organization_id=?)", "sorts"],
@@ -144,6 +150,25 @@ const EXCEPTIONS: [(&str, &[&str], &str); 31] = [
     ("users::delete", &["reads all of memberships with (user_id=?)"], "to see that there are none"),
     ("users::list", &["sorts"], "one user: an address is taken once"),
     ("users::of_ids", &["reads all of users with (environment_id=? AND id=?)"], "one page"),
+    ("events::any_queued", &["reads all of event_queue"], "it wants one row, the first"),
+    ("events::next_queued", &["reads all of event_queue"], "it takes so many as it is told to, from the front"),
+    ("events::expanding", &["reads all of event_queue"], "one for each environment at the most"),
+    ("events::set_expanding", &["reads all of event_queue with (rowid=?)"], "one row, by its primary key"),
+    ("events::dequeue", &["reads all of event_queue with (rowid=?)"], "one batch, by their primary keys"),
+    ("events::remove_targets", &["reads all of event_targets with (?,?))"], "one batch"),
+    (
+        "memberships::target_all_of_organization",
+        &["reads all of memberships with (organization_id=?)", "reads all of roles", "sorts"],
+        "they are to be deleted, all of them, once",
+    ),
+    ("memberships::target_all_of_user", &["reads all of memberships with (user_id=?)"], "likewise"),
+    (
+        "webhook_deliveries::attempts",
+        &["reads all of webhook_attempts with (delivery_id=?)"],
+        "a delivery has ten at the most",
+    ),
+    ("webhook_deliveries::forget", &["reads all of webhook_attempts with (delivery_id=?)"], "one batch"),
+    ("webhook_endpoints::forget", &["sorts"], "those that were deleted in the last minute"),
     ("outbox::backlog", &["reads all of outbox"], "it counts up to COUNTED_MAX"),
     ("outbox::any_to_clear", &["reads all of outbox"], "it wants one row, whichever"),
     ("outbox::clear", &["reads all of outbox"], "it takes so many rows as it is told to, whichever"),
@@ -404,6 +429,21 @@ const GROW: &str = "
     INSERT INTO usage_senders (sender, number, seen_at) SELECT n::text, n, n FROM generate_series(1, 100000) n;
     INSERT INTO idempotent_answers (place, fingerprint, answer, created_at)
         SELECT sha256(n::text::bytea), '', '', n FROM generate_series(1, 100000) n;
+    INSERT INTO events (id, environment_id, organization_id, event, of_latchkey, body)
+        SELECT 'event_' || n, 'environment_' || (n % 3 + 1), 'org_' || (n % 1000 + 1), 'type_' || n % 30, n % 3 = 0, '{}'
+        FROM generate_series(1, 100000) n;
+    INSERT INTO event_queue (environment_id, event, data, context, expanding)
+        SELECT 'environment_' || (n % 3 + 1), 'type', '{}', '{}', n < 3 FROM generate_series(1, 100000) n;
+    INSERT INTO event_targets (batch, event, id)
+        SELECT 'batch_' || n % 20, 'api_key.revoked', 'api_key_' || n FROM generate_series(1, 100000) n;
+    INSERT INTO webhook_deliveries (id, environment_id, endpoint_id, event_id, event, status, created_at)
+        SELECT 'wd_' || n, 'environment_' || (n % 3 + 1), 'we_' || n % 50, 'event_' || n, 'type',
+            CASE WHEN n % 4 = 0 THEN 'pending' ELSE 'succeeded' END, n
+        FROM generate_series(1, 100000) n;
+    INSERT INTO webhook_queue (delivery_id, endpoint_id, next_attempt_at)
+        SELECT 'wd_' || n, 'we_' || n % 50, n FROM generate_series(1, 100000) n;
+    INSERT INTO webhook_attempts (delivery_id, attempt, started_at, duration_ms, url, response_headers, response_body)
+        SELECT 'wd_' || n / 2, n % 2, n, 1, '', '{}', '' FROM generate_series(1, 100000) n;
     ANALYZE";
 
 /// The tables that must not be short, and are.

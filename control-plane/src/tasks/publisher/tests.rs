@@ -27,7 +27,7 @@ conformance! {
         let id = world.create_key("first").await;
         publish_until(&world, &context, Some(world.flusher()), async || world.backlog().await.depth == 0).await;
         world.change_key(&id).await;
-        context.publisher.notify();
+        context.wakes.publisher.notify();
         publish_until(&world, &context, Some(world.flusher()), async || world.backlog().await.depth == 0).await;
         assert_eq!(world.versions_at_edge().await, world.versions().await);
         assert_eq!(context.metrics.published.get(), 2);

@@ -11,6 +11,7 @@ use shared::{
 
 use crate::{
     clock::Clock,
+    events::Actor,
     service::{
         Change, Database, Result, commit_without_waiting, memberships, organizations, permissions, roles, users,
     },
@@ -96,7 +97,7 @@ impl ScopeRestorer<'_> {
 
     async fn delete_organization(&self, id: &OrganizationId, generation: Version) -> Result<u64> {
         let now = self.beyond(generation);
-        let mut transaction = self.database.begin(Priority::Publisher).await?;
+        let mut transaction = self.database.begin(Actor::Server, Priority::Publisher).await?;
         let Some(environment) = rows::organization_below(transaction.conn(), id, generation).await? else {
             return Ok(0);
         };
@@ -107,7 +108,7 @@ impl ScopeRestorer<'_> {
 
     async fn delete_user(&self, id: &UserId, generation: Version) -> Result<u64> {
         let now = self.beyond(generation);
-        let mut transaction = self.database.begin(Priority::Publisher).await?;
+        let mut transaction = self.database.begin(Actor::Server, Priority::Publisher).await?;
         let Some(environment) = rows::environment_of_user(transaction.conn(), id).await? else { return Ok(0) };
         let change = users::delete(&mut transaction, &environment, id, now).await?;
         commit_without_waiting(transaction, change, now).await?;
@@ -116,7 +117,7 @@ impl ScopeRestorer<'_> {
 
     async fn set_role_permissions(&self, id: &RoleId, generation: Version, slugs: &BTreeSet<String>) -> Result<u64> {
         let now = self.beyond(generation);
-        let mut transaction = self.database.begin(Priority::Publisher).await?;
+        let mut transaction = self.database.begin(Actor::Server, Priority::Publisher).await?;
         let Some(environment) = rows::role_below(transaction.conn(), id, generation).await? else { return Ok(0) };
         let slugs: Vec<String> = slugs.iter().cloned().collect();
         let (_, change) = roles::set_permissions(&mut transaction, &environment, id, &slugs, now).await?;
@@ -126,7 +127,7 @@ impl ScopeRestorer<'_> {
 
     async fn change_membership(&self, id: &MembershipId, generation: Version, effect: &Effect) -> Result<u64> {
         let now = self.beyond(generation);
-        let mut transaction = self.database.begin(Priority::Publisher).await?;
+        let mut transaction = self.database.begin(Actor::Server, Priority::Publisher).await?;
         let Some(environment) = rows::environment_of_membership_below(transaction.conn(), id, generation).await? else {
             return Ok(0);
         };
@@ -145,7 +146,7 @@ impl ScopeRestorer<'_> {
 
     /// All of an environment in one transaction, because its generation tells which of them the database knows of.
     async fn delete_permissions(&self, environment: &EnvironmentId, permissions: &[(String, Version)]) -> Result<u64> {
-        let mut transaction = self.database.begin(Priority::Publisher).await?;
+        let mut transaction = self.database.begin(Actor::Server, Priority::Publisher).await?;
         let Some(known) = rows::generation(transaction.conn(), environment).await? else { return Ok(0) };
         let (mut changes, mut deleted) = (vec![], 0);
         for (slug, generation) in permissions.iter().filter(|(_, generation)| *generation > known) {

@@ -85,11 +85,11 @@ async fn delete_permission(world: &World, slug: &str) {
     let now = world.clock.now();
     let environment = &world.tenant.environment;
     let mut transaction = world.db.write().await.unwrap();
-    let generation = permissions::delete(transaction.conn(), environment, slug, now).await.unwrap().unwrap();
+    let (_, generation) = permissions::delete(transaction.conn(), environment, slug, now).await.unwrap().unwrap();
     add_scope(transaction.conn(), &Scope::Permission(environment, slug), environment, generation, Effect::Revoke, now)
         .await
         .unwrap();
-    api_keys::remove_permission(transaction.conn(), environment, slug, &[], now).await.unwrap();
+    api_keys::remove_permission(transaction.conn(), environment, slug, &[], slug, now).await.unwrap();
     transaction.commit().await.unwrap();
 }
 

@@ -117,6 +117,8 @@ fn entities(path: &str, operation_id: &str) -> Vec<Entity> {
     }
     match path {
         _ if is_below("/api_keys/") => vec![Entity::ApiKey],
+        _ if is_below("/webhook_endpoints/") => vec![Entity::WebhookEndpoint],
+        _ if is_below("/webhook_deliveries/") => vec![Entity::WebhookDelivery],
         _ if is_below("/authorization/permissions/") => vec![Entity::Permission],
         _ if is_below("/authorization/roles/") => vec![Entity::Role],
         _ if path.contains("{permission_slug}") => vec![Entity::Organization, Entity::Role, Entity::Permission],
@@ -141,6 +143,13 @@ fn refusals(operation_id: &str) -> &'static [Refusal] {
         "deleteOrganizationRole" => &[Refusal::RoleHasAssignments],
         "createOrganizationMembership" => &[Refusal::MembershipExists, Refusal::UnknownRole, Refusal::SeveralRoles],
         "updateOrganizationMembership" => &[Refusal::UnknownRole, Refusal::SeveralRoles],
+        "createWebhookEndpoint" => {
+            &[Refusal::WebhookEndpointExists, Refusal::WebhookEndpointLimitReached, Refusal::EncryptionKeyRequired]
+        }
+        "updateWebhookEndpoint" => &[Refusal::WebhookEndpointExists],
+        "rotateWebhookSecret" => &[Refusal::SecretOverlapInProgress, Refusal::EncryptionKeyRequired],
+        "replayWebhookEvents" => &[Refusal::WebhookEndpointDisabled, Refusal::ReplayInProgress],
+        "replayWebhookDelivery" => &[Refusal::WebhookEndpointDisabled, Refusal::EventExpired],
         _ => &[],
     }
 }
@@ -186,6 +195,11 @@ fn unprocessable(operation_id: &str) -> Example {
         "createUser" | "updateUser" => {
             ("invalid_email", "email", "invalid", "must be an e-mail address of at most 254 characters")
         }
+        "createWebhookEndpoint" | "updateWebhookEndpoint" => {
+            ("unknown_event_type", "events.0", "unknown_event_type", "is not an event type")
+        }
+        "rotateWebhookSecret" => ("overlap_too_long", "overlap_seconds", "invalid", "must be from 0 to 2592000"),
+        "replayWebhookEvents" => ("missing_since", "since", "required", "is required"),
         _ if operation_id.starts_with("list") => {
             ("invalid_limit", "limit", "invalid", "must be a number from 1 to 100")
         }

@@ -16,13 +16,24 @@ pub const API_KEY: &str = "api_key_01M8G1CWXY34YPARS2298SEY4A";
 pub const ROTATED_API_KEY: &str = "api_key_01M8JKSKTH3W4NC7HK1BSMGZDZ";
 pub const USER_API_KEY: &str = "api_key_01M8G1GJ0H3XBMP9B21X7Q7044";
 
+pub const EVENT: &str = "event_01M8G1A4Y1R9V8K3S6B7D2F4GH";
+pub const DELIVERED_EVENT: &str = "event_01M8JKSKTHZ5Q8W2N4C6V7B9MX";
+pub const WEBHOOK_ENDPOINT: &str = "we_01M8G1HJ0H2TQ6Y8R4E5W7Z9XC";
+pub const WEBHOOK_DELIVERY: &str = "wd_01M8JKSKTHA1S2D3F4G5H6J7K8";
+pub const WEBHOOK_REPLAY: &str = "wr_01M8JKTKTHW2E4R6T8Y0V2X4Z6";
+pub const REPLAYED_DELIVERY: &str = "wd_01M8JKTKTHQ9W8E7R6T5Y4Z3XC";
+
 /// The example of each schema that is an id.
-pub const OF_SCHEMAS: [(&str, &str); 7] = [
+pub const OF_SCHEMAS: [(&str, &str); 11] = [
     ("ApiKeyId", API_KEY),
+    ("EventId", EVENT),
     ("MembershipId", MEMBERSHIP),
     ("OrganizationDomainId", DOMAIN),
     ("OrganizationId", ORGANIZATION),
     ("PermissionId", PERMISSION),
     ("RoleId", ROLE),
     ("UserId", USER),
+    ("WebhookDeliveryId", WEBHOOK_DELIVERY),
+    ("WebhookEndpointId", WEBHOOK_ENDPOINT),
+    ("WebhookReplayId", WEBHOOK_REPLAY),
 ];

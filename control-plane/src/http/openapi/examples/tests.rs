@@ -44,6 +44,9 @@ impl Story {
         });
         let (path, method, operation) = operations.find(|(.., found)| found["operationId"] == operation_id).unwrap();
         let mut path = path.clone() + "?";
+        if operation_id == "listEvents" {
+            path += "limit=1&";
+        }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap();
             match (parameter["in"].as_str().unwrap(), parameter["example"].as_str()) {
@@ -55,7 +58,7 @@ impl Story {
         let body = body.map_or_else(Body::empty, |body| Body::from(self.really(&body.to_string())));
         let reply = self.server.send(&method.to_uppercase(), &self.really(&path), body).await;
         assert!((200..300).contains(&reply.status), "{operation_id}: {reply:?}");
-        reply.json()
+        if reply.text.is_empty() { Value::Null } else { reply.json() }
     }
 
     /// The text with the ids and the values of the real server.
@@ -97,6 +100,10 @@ impl Story {
             assert_eq!(real, found, "{place}: {example} stands for two things");
         } else if Timestamp::parse(example).is_some() {
             assert!(Timestamp::parse(found).is_some(), "{place}: {found}");
+        } else if place.ends_with(".actor.name") {
+            assert!(!found.is_empty(), "{place}");
+        } else if example.starts_with("whsec_") {
+            assert_eq!(example.chars().count(), found.chars().count(), "{place}");
         } else if example.starts_with("lk_live_…") {
             assert!(found.starts_with("lk_test_…"), "{place}: {found}");
         } else {
@@ -110,10 +117,11 @@ impl Story {
         if operation_id.ends_with("Usage") {
             self.server.write_usage().await;
         }
+        while self.server.append_events().await {}
         let body = requests.first().map(|name| self.example(name));
         let found = self.send(operation_id, body.as_ref()).await;
-        if *operation_id != "getOpenApi" {
-            self.compare(operation_id, &self.example(responses[0]), &found);
+        if let Some(response) = responses.first().filter(|_| *operation_id != "getOpenApi") {
+            self.compare(operation_id, &self.example(response), &found);
         }
         // What is created later sorts later.
         self.server.advance(1);

@@ -27,7 +27,7 @@ pub async fn set(
     JsonBody(body): JsonBody<ApiKeyPermissions>,
 ) -> Result<Json<ApiKeyPermissions>, Error> {
     let offered = body.check()?;
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let (offered, change) = offered_permissions::set(&mut transaction, &caller.environment, offered, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(offered))

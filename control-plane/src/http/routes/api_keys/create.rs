@@ -32,7 +32,7 @@ pub async fn create(
 ) -> Result<Answer, Error> {
     let (owner, settings) = (Owner::Organization { id }, body.check()?);
     idempotency
-        .create(&state, async |transaction, now, entropy| {
+        .create(&state, caller.actor(), async |transaction, now, entropy| {
             let (created, change) =
                 api_keys::create(transaction, caller.creator(), &owner, settings, now, entropy).await?;
             Ok((CreatedApiKey::new(created, now), change))

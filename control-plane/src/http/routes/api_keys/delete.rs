@@ -38,7 +38,7 @@ pub async fn delete(
 ) -> Result<StatusCode, Error> {
     let reason = query.get("reason").unwrap_or(api_keys::DEFAULT_REASON);
     api_keys::check_reason(reason)?;
-    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Revocation).await?;
     let revoked = Revoked::new(reason, now);
     let change = api_keys::revoke(&mut transaction, &caller.environment, &id, &revoked, now).await?;
     commit(transaction, change, now).await?;

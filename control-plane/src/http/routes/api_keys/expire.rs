@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::{error::ErrorBody, id::ApiKeyId};
 
-use super::view::ShownApiKey;
 use crate::{
     http::{
         EdgePending, Error,
         extract::{access::WriteApiKeys, body::OptionalJsonBody, path::InPath},
     },
+    objects::api_keys::ManagedApiKey,
     service::{
         api_keys::{self, ExpireApiKey},
         commit,
@@ -23,7 +23,7 @@ use crate::{
     params(("id" = ApiKeyId, Path)),
     request_body(content = Option<ExpireApiKey>),
     responses(
-        (status = 200, body = ShownApiKey),
+        (status = 200, body = ManagedApiKey),
         (status = 409, description = "The API key has expired.", body = ErrorBody),
         EdgePending,
     ))]
@@ -32,11 +32,11 @@ pub async fn expire(
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
     OptionalJsonBody(body): OptionalJsonBody<ExpireApiKey>,
-) -> Result<Json<ShownApiKey>, Error> {
-    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
+) -> Result<Json<ManagedApiKey>, Error> {
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Revocation).await?;
     let (key, change) = api_keys::expire(&mut transaction, &caller.environment, &id, body, now).await?;
     commit(transaction, change, now).await?;
-    Ok(Json(ShownApiKey::new(key, now)))
+    Ok(Json(ManagedApiKey::new(key, now)))
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@ use serde::Serialize;
 use shared::{id::ApiKeyId, record::Version};
 use utoipa::ToSchema;
 
-use super::view::ShownApiKey;
 use crate::{
     edge::lookup::Has,
     http::{
         Error,
         extract::{access::ReadApiKeys, now::Now, path::InPath},
     },
+    objects::api_keys::ManagedApiKey,
     service::api_keys::{self, VersionsAtEdge},
     state::AppState,
 };
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 pub struct ApiKeyAtEdge {
     #[serde(flatten)]
-    key: ShownApiKey,
+    key: ManagedApiKey,
     /// The versions of the key in the database and at the edge. Omitted if no edge is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     edge: Option<EdgeVersions>,
@@ -79,7 +79,7 @@ pub async fn get(
 ) -> Result<Json<ApiKeyAtEdge>, Error> {
     let row = api_keys::get(state.database.read().await?.conn(), &caller.environment, &id).await?;
     let versions = api_keys::versions_at_edge(&state.database, state.lookup.as_deref(), &row).await?;
-    Ok(Json(ApiKeyAtEdge { key: ShownApiKey::new(row, now), edge: versions.map(EdgeVersions::from) }))
+    Ok(Json(ApiKeyAtEdge { key: ManagedApiKey::new(row, now), edge: versions.map(EdgeVersions::from) }))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use shared::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::view::ShownApiKey;
+use super::view;
 use crate::{
     http::{
         Error,
@@ -17,6 +17,7 @@ use crate::{
         },
         list::List,
     },
+    objects::api_keys::ManagedApiKey,
     service::api_keys,
     state::AppState,
     storage::api_keys::Which,
@@ -47,18 +48,18 @@ pub enum Include {
 #[utoipa::path(get, path = "/organizations/{organization_id}/api_keys", tag = "api_keys",
     operation_id = "listOrganizationApiKeys", security(("management_key" = ["api_keys:read"])),
     params(("organization_id" = OrganizationId, Path), ListParams, IncludeParams),
-    responses((status = 200, body = List<ShownApiKey>)))]
+    responses((status = 200, body = List<ManagedApiKey>)))]
 pub async fn list(
     State(state): State<AppState>,
     Now(now): Now,
     ReadApiKeys(caller): ReadApiKeys,
     InPath(organization): InPath<OrganizationId>,
     query: Query,
-) -> Result<Json<List<ShownApiKey>>, Error> {
+) -> Result<Json<List<ManagedApiKey>>, Error> {
     let (wanted, which) = (query.page::<ApiKeyId>()?, which(&query)?);
     let (database, environment) = (&state.database, &caller.environment);
     let keys = api_keys::list_of_organization(database, environment, &organization, which, &wanted.page).await?;
-    Ok(Json(ShownApiKey::list(&wanted, keys, now)))
+    Ok(Json(view::list(&wanted, keys, now)))
 }
 
 /// Whether revoked keys are requested.

@@ -46,7 +46,7 @@ pub async fn rotate(
 ) -> Result<Answer, Error> {
     let (rotation, entropy) = (body.check()?, &mut OsEntropy);
     let has_key = idempotency.is_named();
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let claimed = match idempotency.or_itself().claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => {

@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::{error::ErrorBody, id::ApiKeyId};
 
-use super::view::ShownApiKey;
 use crate::{
     http::{
         EdgePending, Error,
         extract::{access::WriteApiKeys, body::JsonBody, path::InPath},
     },
+    objects::api_keys::ManagedApiKey,
     service::{
         api_keys::{self, UpdateApiKey},
         commit,
@@ -22,7 +22,7 @@ use crate::{
     params(("id" = ApiKeyId, Path)),
     request_body = UpdateApiKey,
     responses(
-        (status = 200, body = ShownApiKey),
+        (status = 200, body = ManagedApiKey),
         (status = 409, description = "The API key has expired, so its expiry cannot be changed.", body = ErrorBody),
         EdgePending,
     ))]
@@ -31,12 +31,12 @@ pub async fn update(
     WriteApiKeys(caller): WriteApiKeys,
     InPath(id): InPath<ApiKeyId>,
     JsonBody(body): JsonBody<UpdateApiKey>,
-) -> Result<Json<ShownApiKey>, Error> {
+) -> Result<Json<ManagedApiKey>, Error> {
     let changes = body.check()?;
-    let (mut transaction, now) = state.begin(changes.priority()).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), changes.priority()).await?;
     let (key, change) = api_keys::update(&mut transaction, &caller.environment, &id, changes, now).await?;
     commit(transaction, change, now).await?;
-    Ok(Json(ShownApiKey::new(key, now)))
+    Ok(Json(ManagedApiKey::new(key, now)))
 }
 
 #[cfg(test)]

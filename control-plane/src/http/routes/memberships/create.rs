@@ -4,7 +4,6 @@ use shared::{
     id::{OrganizationId, UserId},
 };
 
-use super::view::Membership;
 use crate::{
     entropy::OsEntropy,
     http::{
@@ -16,6 +15,7 @@ use crate::{
             path::named,
         },
     },
+    objects::memberships::Membership,
     service::{
         commit,
         memberships::{self, CreateMembership},
@@ -46,7 +46,7 @@ pub async fn create(
     let (environment, entropy) = (&caller.environment, &mut OsEntropy);
     let (organization, user) = (named::<OrganizationId>(&body.organization_id)?, named::<UserId>(&body.user_id)?);
     let role = body.check()?;
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let claimed = match idempotency.claim(&mut transaction, now).await? {
         Claim::New(claimed) => claimed,
         Claim::Replay(answer) => {

@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::id::MembershipId;
 
-use super::view::Membership;
 use crate::{
     http::{
         EdgePending, Error,
         extract::{access::WriteUsers, path::InPath},
     },
+    objects::memberships::Membership,
     service::{commit, memberships},
     state::AppState,
     storage::Priority,
@@ -26,7 +26,7 @@ pub async fn deactivate(
     InPath(id): InPath<MembershipId>,
 ) -> Result<Json<Membership>, Error> {
     let (environment, inactive) = (&caller.environment, true);
-    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Revocation).await?;
     let (member, change) = memberships::set_inactive(&mut transaction, environment, &id, inactive, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(member.into()))

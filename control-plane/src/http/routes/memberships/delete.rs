@@ -23,7 +23,7 @@ pub async fn delete(
     WriteUsers(caller): WriteUsers,
     InPath(id): InPath<MembershipId>,
 ) -> Result<StatusCode, Error> {
-    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Revocation).await?;
     let change = memberships::delete(&mut transaction, &caller.environment, &id, now).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::OK)

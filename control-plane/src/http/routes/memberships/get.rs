@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::id::MembershipId;
 
-use super::view::Membership;
 use crate::{
     http::{
         Error,
         extract::{access::ReadUsers, path::InPath},
     },
+    objects::memberships::Membership,
     service::memberships,
     state::AppState,
 };

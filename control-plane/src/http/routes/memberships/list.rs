@@ -5,7 +5,6 @@ use shared::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::view::Membership;
 use crate::{
     http::{
         Error, RequestError,
@@ -16,6 +15,7 @@ use crate::{
         },
         list::List,
     },
+    objects::memberships::Membership,
     service::memberships,
     state::AppState,
     storage::memberships::{Filter, Of},

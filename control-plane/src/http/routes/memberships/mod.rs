@@ -7,4 +7,3 @@ pub mod get;
 pub mod list;
 pub mod reactivate;
 pub mod update;
-mod view;

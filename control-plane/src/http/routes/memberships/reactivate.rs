@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::id::MembershipId;
 
-use super::view::Membership;
 use crate::{
     http::{
         EdgePending, Error,
         extract::{access::WriteUsers, path::InPath},
     },
+    objects::memberships::Membership,
     service::{commit, memberships},
     state::AppState,
     storage::Priority,
@@ -25,7 +25,7 @@ pub async fn reactivate(
     InPath(id): InPath<MembershipId>,
 ) -> Result<Json<Membership>, Error> {
     let (environment, inactive) = (&caller.environment, false);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let (member, change) = memberships::set_inactive(&mut transaction, environment, &id, inactive, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(member.into()))

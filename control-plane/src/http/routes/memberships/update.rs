@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::id::MembershipId;
 
-use super::view::Membership;
 use crate::{
     http::{
         EdgePending, Error,
         extract::{access::WriteUsers, body::JsonBody, path::InPath},
     },
+    objects::memberships::Membership,
     service::{
         commit,
         memberships::{self, UpdateMembership},
@@ -30,7 +30,7 @@ pub async fn update(
     JsonBody(body): JsonBody<UpdateMembership>,
 ) -> Result<Json<Membership>, Error> {
     let role = body.check()?;
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let (member, change) = memberships::update(&mut transaction, &caller.environment, &id, role, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(member.into()))

@@ -1,7 +1,6 @@
 use axum::extract::State;
 use shared::error::ErrorBody;
 
-use super::view::Organization;
 use crate::{
     http::{
         Error,
@@ -11,6 +10,7 @@ use crate::{
             idempotency::{Answer, IdempotencyKey, Idempotent},
         },
     },
+    objects::organizations::Organization,
     service::organizations::{self, CreateOrganization},
     state::AppState,
 };
@@ -33,7 +33,7 @@ pub async fn create(
 ) -> Result<Answer, Error> {
     let new = body.check()?;
     idempotency
-        .create(&state, async |transaction, now, entropy| {
+        .create(&state, caller.actor(), async |transaction, now, entropy| {
             let (organization, change) =
                 organizations::create(transaction, &caller.environment, new, now, entropy).await?;
             Ok((Organization::from(organization), change))

@@ -74,7 +74,7 @@ pub async fn set(
     JsonBody(body): JsonBody<SetApiKeyExpiryPolicy>,
 ) -> Result<Json<ApiKeyExpiryPolicy>, Error> {
     let policy = body.check()?;
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let change = expiry_policies::set(&mut transaction, &caller.environment, &id, &policy).await?;
     commit(transaction, change, now).await?;
     Ok(Json(ApiKeyExpiryPolicy::new(id, policy)))

@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::id::OrganizationId;
 
-use super::view::Organization;
 use crate::{
     http::{
         Error,
         extract::{access::ReadOrganizations, path::InPath},
     },
+    objects::organizations::Organization,
     service::organizations,
     state::AppState,
 };

@@ -1,6 +1,5 @@
 use axum::{Json, extract::State};
 
-use super::view::Organization;
 use crate::{
     http::{
         Error,
@@ -9,6 +8,7 @@ use crate::{
             path::{ExternalId, InPath},
         },
     },
+    objects::organizations::Organization,
     service::organizations,
     state::AppState,
 };

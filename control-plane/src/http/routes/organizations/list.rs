@@ -1,7 +1,6 @@
 use axum::{Json, extract::State};
 use shared::id::OrganizationId;
 
-use super::view::Organization;
 use crate::{
     http::{
         Error,
@@ -11,6 +10,7 @@ use crate::{
         },
         list::List,
     },
+    objects::organizations::Organization,
     service::organizations,
     state::AppState,
 };

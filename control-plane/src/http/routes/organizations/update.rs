@@ -1,13 +1,13 @@
 use axum::{Json, extract::State};
 use shared::{error::ErrorBody, id::OrganizationId};
 
-use super::view::Organization;
 use crate::{
     entropy::OsEntropy,
     http::{
         Error,
         extract::{access::WriteOrganizations, body::JsonBody, path::InPath},
     },
+    objects::organizations::Organization,
     service::{
         commit,
         organizations::{self, UpdateOrganization},
@@ -34,7 +34,7 @@ pub async fn update(
     JsonBody(body): JsonBody<UpdateOrganization>,
 ) -> Result<Json<Organization>, Error> {
     let (environment, entropy) = (&caller.environment, &mut OsEntropy);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let (updated, change) = organizations::update(&mut transaction, environment, &id, body, now, entropy).await?;
     commit(transaction, change, now).await?;
     Ok(Json(updated.into()))

@@ -25,7 +25,7 @@ pub async fn delete(
     WritePermissions(caller): WritePermissions,
     InPath(PermissionSlug(slug)): InPath<PermissionSlug>,
 ) -> Result<StatusCode, Error> {
-    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Revocation).await?;
     let change = permissions::delete(&mut transaction, &caller.environment, &slug, now).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::NO_CONTENT)

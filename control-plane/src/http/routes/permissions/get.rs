@@ -1,6 +1,5 @@
 use axum::{Json, extract::State};
 
-use super::view::Permission;
 use crate::{
     http::{
         Error,
@@ -9,6 +8,7 @@ use crate::{
             path::{InPath, PermissionSlug},
         },
     },
+    objects::permissions::Permission,
     service::permissions,
     state::AppState,
 };

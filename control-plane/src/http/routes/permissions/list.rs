@@ -1,7 +1,6 @@
 use axum::{Json, extract::State};
 use shared::id::PermissionId;
 
-use super::view::Permission;
 use crate::{
     http::{
         Error,
@@ -11,6 +10,7 @@ use crate::{
         },
         list::List,
     },
+    objects::permissions::Permission,
     service::permissions,
     state::AppState,
 };

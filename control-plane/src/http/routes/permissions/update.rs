@@ -1,6 +1,5 @@
 use axum::{Json, extract::State};
 
-use super::view::Permission;
 use crate::{
     http::{
         Error,
@@ -10,6 +9,7 @@ use crate::{
             path::{InPath, PermissionSlug},
         },
     },
+    objects::permissions::Permission,
     service::{
         commit,
         permissions::{self, UpdatePermission},
@@ -33,7 +33,7 @@ pub async fn update(
     JsonBody(body): JsonBody<UpdatePermission>,
 ) -> Result<Json<Permission>, Error> {
     let changes = body.check()?;
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let (permission, change) = permissions::update(&mut transaction, &caller.environment, &slug, &changes, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(permission.into()))

@@ -3,14 +3,10 @@
 
 pub mod of_environment;
 pub mod of_organization;
-mod view;
 
-use axum::Json;
-use shared::id::EnvironmentId;
-
-use self::view::Role;
 use crate::{
-    http::Error,
+    http::{Error, extract::access::Caller},
+    objects::roles::Role,
     service::{
         commit,
         roles::{self, PermissionsUpdate},
@@ -18,17 +14,19 @@ use crate::{
     state::AppState,
     storage::roles::Of,
 };
+use axum::Json;
 
 /// Changes the permissions of a role, whichever way, and shows the role.
 async fn update_permissions(
     state: &AppState,
-    environment: &EnvironmentId,
+    caller: &Caller,
     of: Of<'_>,
     slug: &str,
     update: PermissionsUpdate,
 ) -> Result<Json<Role>, Error> {
-    let (mut transaction, now) = state.begin(update.priority()).await?;
-    let (role, change) = roles::update_permissions(&mut transaction, environment, of, slug, update, now).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), update.priority()).await?;
+    let (role, change) =
+        roles::update_permissions(&mut transaction, &caller.environment, of, slug, update, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(role.into()))
 }

@@ -43,7 +43,7 @@ pub async fn create(
     let settings = body.check()?;
     let owner = Owner::User { id, organization_id: named::<OrganizationId>(&organization_id)? };
     idempotency
-        .create(&state, async |transaction, now, entropy| {
+        .create(&state, caller.actor(), async |transaction, now, entropy| {
             let (created, change) =
                 api_keys::create(transaction, caller.creator(), &owner, settings, now, entropy).await?;
             Ok((CreatedApiKey::new(created, now), change))

@@ -17,9 +17,10 @@ use crate::{
         list::List,
         routes::api_keys::{
             list::{IncludeParams, which},
-            view::ShownApiKey,
+            view,
         },
     },
+    objects::api_keys::ManagedApiKey,
     service::api_keys,
     state::AppState,
 };
@@ -40,7 +41,7 @@ pub struct OrganizationParams {
     operation_id = "listUserApiKeys", security(("management_key" = ["api_keys:read"])),
     params(("user_id" = UserId, Path), ListParams, OrganizationParams, IncludeParams),
     responses(
-        (status = 200, body = List<ShownApiKey>),
+        (status = 200, body = List<ManagedApiKey>),
         (status = 404, description = "The user or the organization does not exist in this environment.", body = ErrorBody),
     ))]
 pub async fn list(
@@ -49,12 +50,12 @@ pub async fn list(
     ReadApiKeys(caller): ReadApiKeys,
     InPath(user): InPath<UserId>,
     query: Query,
-) -> Result<Json<List<ShownApiKey>>, Error> {
+) -> Result<Json<List<ManagedApiKey>>, Error> {
     let (wanted, which) = (query.page::<ApiKeyId>()?, which(&query)?);
     let organization = query.get("organization_id").map(named::<OrganizationId>).transpose()?;
     let (environment, organization) = (&caller.environment, organization.as_ref());
     let keys = api_keys::list_of_user(&state.database, environment, &user, organization, which, &wanted.page).await?;
-    Ok(Json(ShownApiKey::list(&wanted, keys, now)))
+    Ok(Json(view::list(&wanted, keys, now)))
 }
 
 #[cfg(test)]

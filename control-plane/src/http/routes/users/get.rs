@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::id::UserId;
 
-use super::view::User;
 use crate::{
     http::{
         Error,
         extract::{access::ReadUsers, path::InPath},
     },
+    objects::users::User,
     service::users,
     state::AppState,
 };

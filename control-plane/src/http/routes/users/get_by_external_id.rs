@@ -1,6 +1,5 @@
 use axum::{Json, extract::State};
 
-use super::view::User;
 use crate::{
     http::{
         Error,
@@ -9,6 +8,7 @@ use crate::{
             path::{InPath, UserExternalId},
         },
     },
+    objects::users::User,
     service::users,
     state::AppState,
 };

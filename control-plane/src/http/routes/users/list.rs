@@ -2,7 +2,6 @@ use axum::{Json, extract::State};
 use shared::{error::FieldError, id::UserId};
 use utoipa::IntoParams;
 
-use super::view::User;
 use crate::{
     http::{
         Error,
@@ -12,6 +11,7 @@ use crate::{
         },
         list::List,
     },
+    objects::users::User,
     service::users,
     state::AppState,
     storage::users::Filter,

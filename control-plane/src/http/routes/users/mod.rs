@@ -6,4 +6,3 @@ pub mod get;
 pub mod get_by_external_id;
 pub mod list;
 pub mod update;
-pub mod view;

@@ -1,12 +1,12 @@
 use axum::{Json, extract::State};
 use shared::{error::ErrorBody, id::UserId};
 
-use super::view::User;
 use crate::{
     http::{
         Error,
         extract::{access::WriteUsers, body::JsonBody, path::InPath},
     },
+    objects::users::User,
     service::{
         commit,
         users::{self, UpdateUser},
@@ -32,7 +32,7 @@ pub async fn update(
     InPath(id): InPath<UserId>,
     JsonBody(body): JsonBody<UpdateUser>,
 ) -> Result<Json<User>, Error> {
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let (user, change) = users::update(&mut transaction, &caller.environment, &id, body, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(user.into()))

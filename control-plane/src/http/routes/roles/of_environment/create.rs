@@ -9,8 +9,8 @@ use crate::{
             body::JsonBody,
             idempotency::{Answer, IdempotencyKey, Idempotent},
         },
-        routes::roles::view::Role,
     },
+    objects::roles::Role,
     service::roles::{self, CreateRole},
     state::AppState,
     storage::roles::Of,
@@ -34,7 +34,7 @@ pub async fn create(
 ) -> Result<Answer, Error> {
     let new = body.check()?;
     idempotency
-        .create(&state, async |transaction, now, entropy| {
+        .create(&state, caller.actor(), async |transaction, now, entropy| {
             let (role, change) =
                 roles::create(transaction, &caller.environment, Of::Environment, new, now, entropy).await?;
             Ok((Role::from(role), change))

@@ -7,8 +7,8 @@ use crate::{
             access::ReadRoles,
             path::{InPath, RoleSlug},
         },
-        routes::roles::view::Role,
     },
+    objects::roles::Role,
     service::roles,
     state::AppState,
 };

@@ -1,7 +1,8 @@
 use axum::{Json, extract::State};
 
 use crate::{
-    http::{Error, extract::access::ReadRoles, routes::roles::view::RoleList},
+    http::{Error, extract::access::ReadRoles},
+    objects::roles::RoleList,
     service::roles,
     state::AppState,
 };

@@ -9,8 +9,9 @@ use crate::{
             body::JsonBody,
             path::{InPaths, RoleSlug},
         },
-        routes::roles::{update_permissions, view::Role},
+        routes::roles::update_permissions,
     },
+    objects::roles::Role,
     service::roles::AddRolePermission,
     state::AppState,
     storage::roles::Of,
@@ -32,5 +33,5 @@ pub async fn add_permission(
     JsonBody(body): JsonBody<AddRolePermission>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Organization(&organization), body.check()?);
-    update_permissions(&state, &caller.environment, of, &slug, update).await
+    update_permissions(&state, &caller, of, &slug, update).await
 }

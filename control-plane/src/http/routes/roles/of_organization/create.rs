@@ -10,8 +10,8 @@ use crate::{
             idempotency::{Answer, IdempotencyKey, Idempotent},
             path::InPath,
         },
-        routes::roles::view::Role,
     },
+    objects::roles::Role,
     service::roles::{self, CreateOrganizationRole},
     state::AppState,
     storage::roles::Of,
@@ -36,7 +36,7 @@ pub async fn create(
 ) -> Result<Answer, Error> {
     let (of, new) = (Of::Organization(&organization), body.check()?);
     idempotency
-        .create(&state, async |transaction, now, entropy| {
+        .create(&state, caller.actor(), async |transaction, now, entropy| {
             let (role, change) = roles::create(transaction, &caller.environment, of, new, now, entropy).await?;
             Ok((Role::from(role), change))
         })

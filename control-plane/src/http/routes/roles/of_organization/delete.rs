@@ -29,7 +29,7 @@ pub async fn delete(
     WriteRoles(caller): WriteRoles,
     InPaths((organization, RoleSlug(slug))): InPaths<(OrganizationId, RoleSlug)>,
 ) -> Result<StatusCode, Error> {
-    let (mut transaction, now) = state.begin(Priority::Revocation).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Revocation).await?;
     let change = roles::delete_of_organization(&mut transaction, &caller.environment, &organization, &slug).await?;
     commit(transaction, change, now).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -8,8 +8,8 @@ use crate::{
             access::ReadRoles,
             path::{InPaths, RoleSlug},
         },
-        routes::roles::view::Role,
     },
+    objects::roles::Role,
     service::roles,
     state::AppState,
 };

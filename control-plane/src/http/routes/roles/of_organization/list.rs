@@ -5,8 +5,8 @@ use crate::{
     http::{
         Error,
         extract::{access::ReadRoles, path::InPath},
-        routes::roles::view::RoleList,
     },
+    objects::roles::RoleList,
     service::roles,
     state::AppState,
 };

@@ -8,8 +8,9 @@ use crate::{
             access::WriteRoles,
             path::{InPaths, PermissionSlug, RoleSlug},
         },
-        routes::roles::{update_permissions, view::Role},
+        routes::roles::update_permissions,
     },
+    objects::roles::Role,
     service::roles::PermissionsUpdate,
     state::AppState,
     storage::roles::Of,
@@ -33,5 +34,5 @@ pub async fn remove_permission(
     )>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Organization(&organization), PermissionsUpdate::Remove(permission));
-    update_permissions(&state, &caller.environment, of, &slug, update).await
+    update_permissions(&state, &caller, of, &slug, update).await
 }

@@ -9,8 +9,9 @@ use crate::{
             body::JsonBody,
             path::{InPaths, RoleSlug},
         },
-        routes::roles::{update_permissions, view::Role},
+        routes::roles::update_permissions,
     },
+    objects::roles::Role,
     service::roles::SetRolePermissions,
     state::AppState,
     storage::roles::Of,
@@ -32,7 +33,7 @@ pub async fn set_permissions(
     JsonBody(body): JsonBody<SetRolePermissions>,
 ) -> Result<Json<Role>, Error> {
     let (of, update) = (Of::Organization(&organization), body.check()?);
-    update_permissions(&state, &caller.environment, of, &slug, update).await
+    update_permissions(&state, &caller, of, &slug, update).await
 }
 
 #[cfg(test)]

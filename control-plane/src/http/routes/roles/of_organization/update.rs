@@ -9,8 +9,8 @@ use crate::{
             body::JsonBody,
             path::{InPaths, RoleSlug},
         },
-        routes::roles::view::Role,
     },
+    objects::roles::Role,
     service::{
         commit,
         roles::{self, UpdateRole},
@@ -34,7 +34,7 @@ pub async fn update(
     JsonBody(body): JsonBody<UpdateRole>,
 ) -> Result<Json<Role>, Error> {
     let (of, changes) = (Of::Organization(&organization), body.check()?);
-    let (mut transaction, now) = state.begin(Priority::Normal).await?;
+    let (mut transaction, now) = state.begin(caller.actor(), Priority::Normal).await?;
     let (role, change) = roles::update(&mut transaction, &caller.environment, of, &slug, &changes, now).await?;
     commit(transaction, change, now).await?;
     Ok(Json(role.into()))

@@ -1,3 +1,5 @@
+//! Users.
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

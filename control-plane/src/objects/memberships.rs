@@ -1,3 +1,5 @@
+//! Memberships.
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -7,7 +9,11 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use crate::{http::routes::users::view::User, service::memberships::Member};
+use super::users::User;
+use crate::storage::{memberships as rows, users};
+
+/// A membership and its user.
+pub type Member = (rows::Membership, users::User);
 
 /// A membership: a user in an organization, with a role.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,8 +38,10 @@ pub struct Membership {
     role: SlimRole,
     /// The role as a list of one.
     roles: [SlimRole; 1],
-    /// The user.
-    user: User,
+    /// The user. Events do not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, value_type = User)]
+    user: Option<User>,
     /// When the membership was created.
     created_at: Rfc3339,
     /// When the membership was last changed.
@@ -62,6 +70,14 @@ pub struct SlimRole {
 
 impl From<Member> for Membership {
     fn from((row, user): Member) -> Self {
+        Self { user: Some(user.into()), ..Self::without_user(row) }
+    }
+}
+
+impl Membership {
+    /// The membership, as events show it.
+    #[must_use]
+    pub fn without_user(row: rows::Membership) -> Self {
         let role = SlimRole { slug: row.role_slug };
         Self {
             object: "organization_membership",
@@ -74,7 +90,7 @@ impl From<Member> for Membership {
             custom_attributes: BTreeMap::new(),
             roles: [role.clone()],
             role,
-            user: user.into(),
+            user: None,
             created_at: Rfc3339(row.created_at),
             updated_at: Rfc3339(row.updated_at),
         }

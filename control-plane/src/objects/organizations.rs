@@ -1,3 +1,5 @@
+//! Organizations.
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

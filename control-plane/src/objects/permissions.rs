@@ -1,3 +1,5 @@
+//! Permissions.
+
 use serde::Serialize;
 use shared::{Rfc3339, id::PermissionId};
 use utoipa::ToSchema;

@@ -1,5 +1,10 @@
+//! Roles.
+
 use serde::Serialize;
-use shared::{Rfc3339, id::RoleId};
+use shared::{
+    Rfc3339,
+    id::{OrganizationId, RoleId},
+};
 use utoipa::ToSchema;
 
 use crate::storage::roles as rows;
@@ -54,6 +59,40 @@ impl From<rows::Role> for Role {
                 None => RoleType::EnvironmentRole,
                 Some(_) => RoleType::OrganizationRole,
             },
+            resource_type_slug: row.resource_type_slug,
+            permissions: row.permissions.0,
+            created_at: Rfc3339(row.created_at),
+            updated_at: Rfc3339(row.updated_at),
+        }
+    }
+}
+
+/// A role of an organization, as events show it.
+#[derive(Debug, Serialize)]
+pub struct OrganizationRole {
+    object: &'static str,
+    organization_id: OrganizationId,
+    id: RoleId,
+    slug: String,
+    name: String,
+    description: Option<String>,
+    resource_type_slug: String,
+    permissions: Vec<String>,
+    created_at: Rfc3339,
+    updated_at: Rfc3339,
+}
+
+impl OrganizationRole {
+    /// A role of this organization.
+    #[must_use]
+    pub fn new(row: rows::Role, organization_id: OrganizationId) -> Self {
+        Self {
+            object: "organization_role",
+            organization_id,
+            id: row.id,
+            slug: row.slug,
+            name: row.name,
+            description: row.description,
             resource_type_slug: row.resource_type_slug,
             permissions: row.permissions.0,
             created_at: Rfc3339(row.created_at),
