@@ -12,13 +12,18 @@ mod database;
 mod doctor;
 mod edge;
 mod environments;
+mod events;
 mod first_run;
+mod follow;
 mod logging;
 mod management_keys;
 mod migrate;
 mod openapi;
+mod remote;
 mod secret_file;
 mod serve;
+mod terminal;
+mod webhooks;
 
 use std::{
     ffi::OsString,
@@ -29,11 +34,15 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
+/// The heading of the options that all commands have, so that each command lists its own first.
+const SETTINGS: &str = "Settings of the server";
+
 /// API keys for the customers of your product.
 ///
 /// `latchkey serve` runs the management API. By default it stores its data in `latchkey.db` in the current directory,
-/// and creates that file on the first run. All commands read the same settings: give them the same `--config`,
-/// `--database-url` and environment variables as `serve`. If something does not work, run `latchkey doctor`.
+/// and creates that file on the first run. Commands that open the database read the same settings: give them the same
+/// `--config`, `--database-url` and environment variables as `serve`. If something does not work, run
+/// `latchkey doctor`.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -41,11 +50,11 @@ pub struct Cli {
     ///
     /// Environment variables override the file: LATCHKEY_LISTEN sets `listen`.
     // As text, because clap refuses an empty path, which counts as none here.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = SETTINGS)]
     config: Option<OsString>,
 
     /// Use this database: `sqlite:FILE` or `postgres://…`. Overrides the setting `database_url`.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", help_heading = SETTINGS)]
     database_url: Option<String>,
 
     #[command(subcommand)]
@@ -91,6 +100,12 @@ enum Command {
     /// Verify, rebuild and inspect the edge: Workers KV and the change feed.
     #[command(subcommand)]
     Edge(edge::Command),
+    /// Follow the events of a server: what was created, changed and deleted, and by whom.
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Receive webhooks on this machine while you develop.
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
     /// Print the OpenAPI document of the management API.
     Openapi,
 }
@@ -98,8 +113,12 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<()> {
-        if let Command::Openapi = self.command {
-            return openapi::run();
+        // These commands read no settings. Two of them call a server, which is mostly on another machine.
+        match self.command {
+            Command::Openapi => return openapi::run(),
+            Command::Events(command) => return events::run(command).await,
+            Command::Webhooks(command) => return webhooks::run(command).await,
+            _ => {}
         }
         let config = Config::load(self.config.as_deref().map(Path::new), self.database_url.as_deref());
         if let Command::Doctor { json } = self.command {
@@ -118,7 +137,7 @@ impl Cli {
                 management_keys::run(command, &config, &database::open_migrated(&config).await?).await
             }
             Command::Edge(command) => edge::run(command, &config, &database::open_migrated(&config).await?).await,
-            Command::Doctor { .. } | Command::Openapi => Ok(()),
+            Command::Doctor { .. } | Command::Events(_) | Command::Webhooks(_) | Command::Openapi => Ok(()),
         }
     }
 }
