@@ -86,6 +86,24 @@ impl Client {
         self.create_key(&self.create_organization(), &[])
     }
 
+    /// All events of these types in the log, oldest first.
+    ///
+    /// # Panics
+    /// If the log has no end.
+    #[track_caller]
+    #[must_use]
+    pub fn events(&self, types: &[&str]) -> Vec<Value> {
+        let (types, mut events, mut after) = (types.join(","), vec![], String::new());
+        loop {
+            let page = self.get(&format!("/events?limit=100&events={types}&after={after}")).expect(200);
+            events.extend(page["data"].as_array().expect("a list").iter().cloned());
+            match page["list_metadata"]["after"].as_str() {
+                Some(last) => after = last.to_owned(),
+                None => return events,
+            }
+        }
+    }
+
     /// Lets a key expire now.
     #[track_caller]
     pub fn expire(&self, key: &Key) {

@@ -19,6 +19,38 @@ const AT_ONCE: usize = 1_000;
 /// The organization of all keys.
 pub const ORGANIZATION: &str = "org_01KF0JZ4G0000000000000000A";
 
+/// Adds an organization with so many keys, whose texts nobody knows, and returns its id. There is no event about it.
+///
+/// # Panics
+/// If the database refuses.
+#[must_use]
+pub fn add_organization(database: &Database, tenant: &Tenant, keys: usize) -> String {
+    let number = crate::unique() % 10_000_000_000_000_000;
+    let organization = format!("org_01KF0JZ4G0{number:016}");
+    let (Tenant { environment, management_key_id, .. }, now) = (tenant, hand::now().as_millis());
+    database.execute(&format!(
+        "INSERT INTO organizations (id, environment_id, name, metadata, domains, created_at, updated_at)
+         VALUES ('{organization}', '{environment}', 'Acme', '{{}}', '[]', {now}, {now})"
+    ));
+    let digest = if database.is_postgres() {
+        "sha256(convert_to(number::text || random()::text, 'UTF8'))"
+    } else {
+        "randomblob(32)"
+    };
+    // All ids have 16 digits.
+    let first = 1_000_000_000_000_000 + number % 8_000_000_000_000_000;
+    database.execute(&format!(
+        "INSERT INTO api_keys (id, environment_id, organization_id, name, digest, obfuscated_value, permissions,
+            version, created_by, created_at, updated_at, sealed_at)
+         WITH RECURSIVE numbers (number) AS (SELECT {first}
+            UNION ALL SELECT number + 1 FROM numbers WHERE number < {first} + {keys} - 1)
+         SELECT 'api_key_01KF0JZ4G0' || CAST(number AS TEXT), '{environment}', '{organization}', 'One of many', {digest},
+            'lk_live_…abcd', '[]', {now}, '{management_key_id}', {now}, {now}, {now}
+         FROM numbers"
+    ));
+    organization
+}
+
 /// A database, and `latchkey` on it.
 #[derive(Debug)]
 pub struct Crowd {
@@ -49,10 +81,6 @@ impl Crowd {
         crowd
     }
 
-    fn is_postgres(&self) -> bool {
-        self.database.url().starts_with("postgres")
-    }
-
     fn fill(&self, keys: usize) {
         let (environment, now) = (&self.tenant.environment, hand::now().as_millis());
         self.database.execute(&format!(
@@ -69,7 +97,7 @@ impl Crowd {
             self.insert(&from, "digest");
         }
         let others = keys - self.values.len();
-        if self.is_postgres() {
+        if self.database.is_postgres() {
             let from = format!("generate_series(1000000000000000, 1000000000000000 + {others} - 1) number");
             self.insert(&from, "sha256(convert_to(number::text || random()::text, 'UTF8'))");
             self.database.execute("VACUUM ANALYZE");
@@ -100,6 +128,6 @@ impl Crowd {
     /// The digest of a text, as the database wants it.
     fn bytes(&self, value: &str) -> String {
         let hex: String = Digest::of(value).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        if self.is_postgres() { format!("decode('{hex}', 'hex')") } else { format!("x'{hex}'") }
+        if self.database.is_postgres() { format!("decode('{hex}', 'hex')") } else { format!("x'{hex}'") }
     }
 }

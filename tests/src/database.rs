@@ -36,6 +36,12 @@ impl Database {
         Some(Self(Kind::Postgres { server, name }))
     }
 
+    /// Whether it is one of Postgres.
+    #[must_use]
+    pub const fn is_postgres(&self) -> bool {
+        matches!(self.0, Kind::Postgres { .. })
+    }
+
     /// As `latchkey --database-url` wants it.
     ///
     /// # Panics

@@ -15,6 +15,9 @@ use crate::{calls::text, database::Database, http::Client, parts, process::Proce
 /// How long any command, or the start of the server, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// An encryption key, for databases of Postgres. Beside one of SQLite, the server creates a key in a file.
+pub const ENCRYPTION_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// The program with its settings, in a folder of its own.
 #[derive(Debug)]
 pub struct Latchkey {

@@ -15,6 +15,7 @@
 //! | [`refusals`] | what a client is told while the database is at fault |
 //! | [`http`], [`calls`] | asking them |
 //! | [`half_request`] | a request that is in progress for as long as a test likes |
+//! | [`receiver`] | a receiver of webhooks |
 //! | [`recorder`], [`openapi`] | what a client was answered, and whether that is what a description of the API promises |
 //! | [`process`], [`processes`] | children that never outlive a test |
 //! | [`wait`] | the one way to wait: look again until a deadline |
@@ -45,6 +46,7 @@ pub mod pgbouncer;
 pub mod ports;
 pub mod process;
 pub mod processes;
+pub mod receiver;
 pub mod recorder;
 pub mod refusals;
 pub mod session;

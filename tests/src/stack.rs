@@ -10,7 +10,7 @@ use crate::{
     database::Database,
     edge::{Edge, NAMESPACE},
     http::Client,
-    latchkey::{Latchkey, Server, Tenant},
+    latchkey::{ENCRYPTION_KEY, Latchkey, Server, Tenant},
     ports,
     wait::{CONVERGENCE, eventually},
 };
@@ -58,7 +58,8 @@ impl Stack {
             .set("edge_secret", &edge.secret)
             .set("edge_kv_url", &edge.kv_url())
             .set("edge_kv_namespace", NAMESPACE)
-            .set("edge_url", &edge.url);
+            .set("edge_url", &edge.url)
+            .set("encryption_key", ENCRYPTION_KEY);
         let latchkey = settings.iter().fold(latchkey, |latchkey, (name, value)| latchkey.set(name, value));
         let server = latchkey.serve();
         edge.until_open();

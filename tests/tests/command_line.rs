@@ -438,6 +438,10 @@ fn every_command_explains_itself() {
         &["edge", "sync"],
         &["edge", "status"],
         &["edge", "retire"],
+        &["events"],
+        &["events", "tail"],
+        &["webhooks"],
+        &["webhooks", "listen"],
         &["openapi"],
     ];
     let latchkey = Latchkey::without_settings();

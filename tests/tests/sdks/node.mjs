@@ -297,6 +297,60 @@ async function userKeys() {
   assert.equal((await keys.validate(value)).apiKey, null, "refused at the next call");
 }
 
+async function events() {
+  const { id: organizationId } = await newOrganization("Has events");
+  const { id: keyId } = await keys.create({ organizationId, name: "Has events" });
+  await keys.delete(keyId);
+  const names = ["api_key.created", "api_key.revoked"];
+  for (const object of ["organization", "organization_membership", "organization_role", "permission", "user"]) {
+    names.push(...["created", "updated", "deleted"].map((change) => `${object}.${change}`));
+  }
+  names.push("role.created", "role.updated");
+  // Version 8 decodes no events that were defined later.
+  if (!isOld) names.push("api_key.updated");
+  const log = [];
+  for (let after; ; ) {
+    const page = await workos.events.listEvents({ events: names, limit: 7, after });
+    log.push(...page.data);
+    after = page.listMetadata.after;
+    if (!after) break;
+  }
+  const oldestFirst = ids(log).sort();
+  assert.deepEqual(ids(log), oldestFirst, "each event once, oldest first");
+  const seen = new Set(log.map(({ event }) => event));
+  assert.deepEqual(names.filter((name) => !seen.has(name)), [], "an event of each type");
+  for (const { id, event, data, createdAt } of log) {
+    assert.match(id, /^event_/);
+    assert.match(createdAt, MOMENT);
+    assert.equal(data.object, event.split(".")[0]);
+  }
+  const newest = await workos.events.listEvents({ events: names, limit: 2, order: "desc" });
+  assert.deepEqual(ids(newest.data), oldestFirst.slice(-2).reverse());
+  const ofOrganization = await workos.events.listEvents({ events: names, organizationId });
+  assert.deepEqual(
+    ofOrganization.data.map(({ event, data }) => [event, data.id]),
+    [["organization.created", organizationId], ["api_key.created", keyId], ["api_key.revoked", keyId]],
+  );
+}
+
+async function webhookEndpoints() {
+  const { webhooks } = workos;
+  const endpointUrl = "https://example.com/hooks";
+  const created = await webhooks.createWebhookEndpoint({ endpointUrl, events: ["api_key.created"] });
+  assert.deepEqual([created.endpointUrl, created.status, created.events], [endpointUrl, "enabled", ["api_key.created"]]);
+  assert.match(created.secret, /^whsec_/);
+  assert.deepEqual(await idsOf(webhooks.listWebhookEndpoints()), [created.id]);
+  const updated = await webhooks.updateWebhookEndpoint({ id: created.id, status: "disabled" });
+  assert.equal(updated.status, "disabled");
+  await fails("ConflictException", webhooks.createWebhookEndpoint({ endpointUrl, events: ["api_key.created"] }));
+  await fails(
+    "UnprocessableEntityException",
+    webhooks.createWebhookEndpoint({ endpointUrl: "https://127.0.0.1", events: ["api_key.created"] }),
+  );
+  await webhooks.deleteWebhookEndpoint({ id: created.id });
+  await fails("NotFoundException", webhooks.deleteWebhookEndpoint({ id: created.id }));
+}
+
 async function refusals() {
   // Neither has a class for it.
   const forbidden = connect(readingKey).organizations.createOrganization({ name: "Acme" });
@@ -305,9 +359,10 @@ async function refusals() {
   await fails("RateLimitExceededException", many, { status: 429, retryAfter: 1 });
 }
 
-const parts = readingKey ? [refusals] : [lists, organizations, permissions, organizationKeys, idempotency, roles, users, memberships];
-// Version 8 knows no keys of users.
-if (!isOld && !readingKey) parts.push(userKeys);
+const everything = [lists, organizations, permissions, organizationKeys, idempotency, roles, users, memberships];
+// Version 8 knows no keys of users, and only the deliveries of webhooks.
+if (!isOld) everything.push(userKeys, webhookEndpoints);
+const parts = readingKey ? [refusals] : [...everything, events];
 for (const part of parts) {
   await part();
   console.log(`${part.name}: as expected`);

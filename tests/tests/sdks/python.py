@@ -303,6 +303,43 @@ def user_keys():
     assert validate(created.value) is None, "refused at the next call"
 
 
+def webhook_endpoints():
+    url = "https://example.com/hooks"
+    created = client.webhooks.create_webhook_endpoint(endpoint_url=url, events=["api_key.created"])
+    assert (created.endpoint_url, created.status, created.events) == (url, "enabled", ["api_key.created"])
+    assert created.secret.startswith("whsec_")
+    assert ids(client.webhooks.list_webhook_endpoints().data) == [created.id]
+    assert client.webhooks.update_webhook_endpoint(created.id, status="disabled").status == "disabled"
+    with fails(workos.ConflictError):
+        client.webhooks.create_webhook_endpoint(endpoint_url=url, events=["api_key.created"])
+    with fails(workos.UnprocessableEntityError):
+        client.webhooks.create_webhook_endpoint(endpoint_url="https://127.0.0.1", events=["api_key.created"])
+    client.webhooks.delete_webhook_endpoint(created.id)
+    with fails(workos.NotFoundError):
+        client.webhooks.delete_webhook_endpoint(created.id)
+
+
+def events():
+    organization = client.organizations.create_organization(name="Has events").id
+    key = client.api_keys.create_organization_api_key(organization, name="Has events")
+    client.api_keys.delete_api_key(key.id)
+    names = ["api_key.created", "api_key.revoked", "api_key.updated", "role.created", "role.updated"]
+    for what in ["organization", "organization_membership", "organization_role", "permission", "user"]:
+        names += [f"{what}.{change}" for change in ["created", "updated", "deleted"]]
+    log = list(client.events.list_events(events=names, limit=7).auto_paging_iter())
+    assert ids(log) == sorted(set(ids(log))), "each event once, oldest first"
+    # What the client does not know, it would return as EventSchemaUnknown, which has no fields.
+    assert {event.event for event in log} == set(names), "an event of each type"
+    for event in log:
+        assert event.id.startswith("event_") and event.created_at.tzinfo, event
+        assert event.data.object == event.event.split(".")[0], event
+    newest = client.events.list_events(events=names, limit=2, order="desc")
+    assert ids(newest.data) == ids(log)[:-3:-1]
+    of_organization = client.events.list_events(events=names, organization_id=organization)
+    found = [(event.event, event.data.id) for event in of_organization.data]
+    assert found == [("organization.created", organization), ("api_key.created", key.id), ("api_key.revoked", key.id)]
+
+
 def refusals():
     reader = workos.WorkOSClient(api_key=reading_key[0], base_url=base_url)
     with fails(workos.AuthorizationError, "forbidden"):
@@ -316,6 +353,7 @@ def refusals():
 
 
 everything = [lists, organizations, permissions, organization_keys, idempotency, roles, users, memberships, user_keys]
+everything += [webhook_endpoints, events]
 for part in [refusals] if reading_key else everything:
     part()
     print(f"{part.__name__}: as expected")

@@ -1,5 +1,6 @@
 //! What a product does with WorkOS's client for Rust, here against Latchkey.
 
+mod events;
 mod members;
 
 use std::fmt::Display;
@@ -32,7 +33,9 @@ pub async fn run(base_url: &str, management_key: &str) -> Result<(), Error> {
     members::roles(&client).await?;
     members::users(&client).await?;
     members::memberships(&client).await?;
-    members::user_keys(&client).await
+    members::user_keys(&client).await?;
+    events::webhook_endpoints(&client).await?;
+    events::log(&client).await
 }
 
 /// How refusals arrive, of a server that allows one request a second; the other key may only read.
