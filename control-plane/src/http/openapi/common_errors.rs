@@ -24,7 +24,8 @@ pub fn takes_idempotency_key(operation: &Operation) -> bool {
     operation.parameters.iter().flatten().any(is_idempotency_key)
 }
 
-fn has_query(operation: &Operation) -> bool {
+/// Whether it takes query parameters.
+pub fn has_query(operation: &Operation) -> bool {
     let is_in_query =
         |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Query);
     operation.parameters.iter().flatten().any(is_in_query)
@@ -52,34 +53,41 @@ fn common_errors(path: &str, operation: &Operation) -> Vec<(&'static str, &'stat
             ("403", "The management key lacks the scope that this operation requires."),
         ]);
     }
-    let is_repeatable = takes_idempotency_key(operation);
-    if operation.request_body.is_some() {
+    let (has_body, is_repeatable) = (operation.request_body.is_some(), takes_idempotency_key(operation));
+    if let Some(description) = bad_request(has_body, is_repeatable) {
         let is_validation = path == VALIDATIONS;
         errors.extend([
-            (
-                "400",
-                match is_repeatable {
-                    true => "The body is not valid JSON, or `Idempotency-Key` is invalid.",
-                    false => "The body is not valid JSON.",
-                },
-            ),
+            ("400", description),
             ("413", if is_validation { "The body is longer than 16 KiB." } else { "The body is longer than 128 KiB." }),
         ]);
     }
-    if operation.request_body.is_some() || has_query(operation) {
-        errors.push(("422", match (operation.request_body.is_some(), is_repeatable) {
-            (true, true) => {
-                "A field is missing or invalid; `errors` lists the fields at fault. With the code `idempotency_key_reused`, the \
-                 `Idempotency-Key` was used for another request."
-            }
-            (true, false) => "A field is missing or invalid. `errors` lists the fields at fault.",
-            (false, _) => "A query parameter is invalid. `errors` lists the parameters at fault.",
-        }));
-    }
+    errors.extend(unprocessable(has_body, is_repeatable, has_query(operation)).map(|description| ("422", description)));
     if path.contains('{') {
         errors.push(("404", not_found(path)));
     }
     errors
+}
+
+/// A body is read wherever there is an `Idempotency-Key`, for the two belong together.
+fn bad_request(has_body: bool, is_repeatable: bool) -> Option<&'static str> {
+    match (has_body, is_repeatable) {
+        (_, true) => Some("The body is not valid JSON, or `Idempotency-Key` is invalid."),
+        (true, false) => Some("The body is not valid JSON."),
+        (false, false) => None,
+    }
+}
+
+fn unprocessable(has_body: bool, is_repeatable: bool, has_query: bool) -> Option<&'static str> {
+    match (has_body, is_repeatable) {
+        (true, true) => Some(
+            "A field is missing or invalid; `errors` lists the fields at fault. With the code `idempotency_key_reused`, the \
+             `Idempotency-Key` was used for another request.",
+        ),
+        (true, false) => Some("A field is missing or invalid. `errors` lists the fields at fault."),
+        (false, true) => Some("The `Idempotency-Key` was used for another request."),
+        (false, false) if has_query => Some("A query parameter is invalid. `errors` lists the parameters at fault."),
+        (false, false) => None,
+    }
 }
 
 fn not_found(path: &str) -> &'static str {
@@ -97,6 +105,8 @@ fn not_found(path: &str) -> &'static str {
             "The membership does not exist in this environment."
         }
         _ if is_below("/user_management/users/") => "The user does not exist in this environment.",
+        _ if is_below("/webhook_endpoints/") => "The webhook endpoint does not exist in this environment.",
+        _ if is_below("/webhook_deliveries/") => "The webhook delivery does not exist in this environment.",
         _ => "The organization does not exist in this environment.",
     }
 }

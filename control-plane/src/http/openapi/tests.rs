@@ -56,6 +56,22 @@ fn examples_of_errors_are_in_responses_with_errors_of_that_kind() {
 }
 
 #[test]
+fn whoever_takes_an_idempotency_key_says_how_it_is_refused() {
+    let document = document();
+    for (id, operation) in
+        operations(&document).filter(|(_, o)| o["parameters"].to_string().contains("Idempotency-Key"))
+    {
+        for (status, code) in
+            [("400", "invalid_idempotency_key"), ("413", "payload_larger"), ("422", "idempotency_key_reused")]
+        {
+            let response = resolved(&document, &operation["responses"][status]);
+            let examples = &response["content"]["application/json"]["examples"];
+            assert!(examples.to_string().contains(code), "{id} {status}: {examples}");
+        }
+    }
+}
+
+#[test]
 fn every_response_describes_its_headers() {
     let document = document();
     for (id, operation) in operations(&document) {

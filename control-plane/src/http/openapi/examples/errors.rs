@@ -14,7 +14,7 @@ use crate::{
         RequestError,
         error::{edge_pending, exceeded_limit, not_found, refused, request_error, unavailable, unexpected_failure},
         extract::body,
-        openapi::common_errors::{VALIDATIONS, takes_idempotency_key},
+        openapi::common_errors::{VALIDATIONS, has_query, takes_idempotency_key},
     },
     limits::Exceeded,
     service::{Entity, Refusal},
@@ -42,7 +42,8 @@ pub fn add(path: &str, operation: &mut Operation, components: &mut Components) {
 /// The errors that an operation shows as examples, of every status.
 fn examples(path: &str, operation: &Operation) -> Vec<Example> {
     let id = operation.operation_id.as_deref().unwrap_or_default();
-    let (has_body, scope) = (operation.request_body.is_some(), scope(operation));
+    let (has_body, is_repeatable) = (operation.request_body.is_some(), takes_idempotency_key(operation));
+    let (reads_body, scope) = (has_body || is_repeatable, scope(operation));
     let mut examples: Vec<Example> = [
         invalid_json(),
         ApiError::unauthorized(),
@@ -55,15 +56,15 @@ fn examples(path: &str, operation: &Operation) -> Vec<Example> {
         unavailable(Failure::Unavailable),
     ]
     .into_iter()
-    .filter(|error| has_body || error.status != 400)
+    .filter(|error| reads_body || error.status != 400)
     .filter(|error| scope.is_some() || error.status != 401)
     .map(named)
     .collect();
-    if takes_idempotency_key(operation) {
+    if is_repeatable {
         let errors = [RequestError::InvalidIdempotencyKey, RequestError::IdempotencyKeyReused];
         examples.extend(errors.map(request_error).map(named));
     }
-    if has_body {
+    if reads_body {
         let limit = if path == VALIDATIONS { validation::BODY_LIMIT } else { body::LIMIT };
         examples.push((format!("payload_larger_than_{}_kib", limit / 1024), ApiError::too_large(limit)));
     }
@@ -79,7 +80,9 @@ fn examples(path: &str, operation: &Operation) -> Vec<Example> {
         (format!("{name}_not_found"), not_found(entity))
     }));
     examples.extend(refusals(id).iter().map(|refusal| refusal_named(*refusal)));
-    examples.push(unprocessable(id));
+    if has_body || has_query(operation) {
+        examples.push(unprocessable(id));
+    }
     examples.extend(of_operators(id).into_iter().map(|(name, error)| (name.to_owned(), error)));
     examples
 }
