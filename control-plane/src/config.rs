@@ -138,7 +138,7 @@ impl Config {
         config.trimmed_secrets = settings.trimmed_secrets;
         config.check_ranges()?;
         config.check_text()?;
-        config.check_encryption_key()?;
+        config.encryption_keyring()?;
         config.check_combinations()?;
         Ok(config)
     }
@@ -193,12 +193,14 @@ impl Config {
         Ok(())
     }
 
-    fn check_encryption_key(&self) -> anyhow::Result<()> {
+    /// The keys of `encryption_key`, if it is set.
+    ///
+    /// # Errors
+    /// If it is not a key.
+    pub(crate) fn encryption_keyring(&self) -> anyhow::Result<Option<Keyring>> {
         let key = self.encryption_key.expose_secret();
-        if !key.is_empty() {
-            Keyring::parse(key).context("encryption_key is invalid")?;
-        }
-        Ok(())
+        let keyring = (!key.is_empty()).then(|| Keyring::parse(key).context("encryption_key is invalid"));
+        keyring.transpose()
     }
 
     fn check_combinations(&self) -> anyhow::Result<()> {

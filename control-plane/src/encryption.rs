@@ -9,7 +9,7 @@
 //!
 //! - A copy of the database alone reveals none of these secrets.
 //! - A sealed value opens only for the purpose and the context, such as the id of its row, that it was sealed for.
-//! - A value that was sealed with a lost key is [`KeyError::UnknownKey`], and can be told from one that was changed.
+//! - A value that was sealed with a lost key gives [`KeyError::UnknownKey`], and a changed one [`KeyError::Corrupted`].
 //!
 //! `keyring.rs` has the format, `key_file.rs` the file.
 
@@ -22,7 +22,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use anyhow::Context;
 use secrecy::{ExposeSecret, SecretSlice};
 use shared::entropy::Entropy;
 
@@ -68,9 +67,8 @@ impl EncryptionKey {
     /// # Errors
     /// If `encryption_key` or `database_url` is invalid.
     pub fn from_config(config: &Config) -> anyhow::Result<Self> {
-        let setting = config.encryption_key.expose_secret();
-        let source = if !setting.is_empty() {
-            Source::Setting(Keyring::parse(setting).context("encryption_key is invalid")?)
+        let source = if let Some(keyring) = config.encryption_keyring()? {
+            Source::Setting(keyring)
         } else if let Some(options) = files::sqlite_options(config.database_url.expose_secret())? {
             Source::File { database: absolute(options.get_filename())?, keyring: OnceLock::new() }
         } else {

@@ -15,3 +15,10 @@ impl Entropy for OsEntropy {
         getrandom::fill(bytes).expect("the operating system gives randomness");
     }
 }
+
+/// A random number, such as the name of a claim.
+pub fn random_i64() -> i64 {
+    let mut bytes = [0; 8];
+    OsEntropy.fill(&mut bytes);
+    i64::from_le_bytes(bytes)
+}

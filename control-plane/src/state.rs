@@ -69,8 +69,8 @@ impl AppState {
         }
     }
 
-    /// Begins a transaction in which this actor makes changes, and reads the time once it has its turn. Others that were more urgent may have changed the same things
-    /// since the request arrived, so what happened then is decided as of now.
+    /// Begins a transaction in which this actor makes changes, and reads the time once it has its turn. Others that were more urgent
+    /// may have changed the same things since the request arrived, so what happened then is decided as of now.
     ///
     /// # Errors
     /// If the database fails.

@@ -36,7 +36,7 @@ pub(super) async fn run(config: &Config, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever has both the database and the key can read the secrets in it, so the backup does not contain the key.
+/// With both the database and the key, anybody can read the secrets in it, so the backup does not contain the key.
 fn key_notice(location: &KeyLocation) -> anyhow::Result<String> {
     let location = match location {
         KeyLocation::Setting => "is the setting encryption_key".to_owned(),

@@ -16,7 +16,6 @@ use clap::Args;
 use reqwest::{
     Client, Response, StatusCode, Url,
     header::{self, HeaderValue},
-    redirect,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -26,7 +25,9 @@ use shared::{
     key::{self, MANAGEMENT_PREFIX},
 };
 
-use crate::{cli::terminal::printable, clock::Clock, webhooks::schedule::parse_retry_after};
+use crate::{
+    cli::terminal::printable, clock::Clock, edge::kv::http_client_builder, webhooks::schedule::parse_retry_after,
+};
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8787";
 const SERVER_VARIABLE: &str = "LATCHKEY_SERVER";
@@ -146,7 +147,7 @@ fn read_key_file(file: &Path, source: &str) -> anyhow::Result<String> {
     let read = File::open(file).and_then(|open| open.take(KEY_FILE_MAX).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(text),
-        // Whoever passes the key instead of a file must not find it in a log.
+        // If the key is passed instead of a file, it must not end up in a log.
         Err(_) if key::is_within(&file.to_string_lossy()) => {
             bail!("{source} must be the name of a file that holds the key, not the key itself")
         }
@@ -184,15 +185,9 @@ fn is_local(url: &Url) -> bool {
     }
 }
 
-/// TLS is rustls with ring, as in [`edge::kv`](crate::edge::kv). A redirect could lead the key to another server, so
-/// none is followed. A server on this machine is not reached by way of a proxy.
+/// A server on this machine is not reached by way of a proxy.
 fn http_client(url: &Url) -> reqwest::Result<Client> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
-        .timeout(TIMEOUT)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(redirect::Policy::none())
-        .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")));
+    let builder = http_client_builder(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
     if is_local(url) { builder.no_proxy().build() } else { builder.build() }
 }
 

@@ -25,13 +25,13 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use shared::{Timestamp, entropy::Entropy, seal::EdgeSecrets};
+use shared::{Timestamp, seal::EdgeSecrets};
 
 use super::kv::{self, Kv, KvError, Pairs};
 use crate::{
     clock::Clock,
     config::EdgeConfig,
-    entropy::OsEntropy,
+    entropy::random_i64,
     storage::{
         self, Db, Priority, edge_sync,
         outbox::{self, Claim, Fate, Kind},
@@ -125,7 +125,7 @@ impl Flusher {
     /// If the database fails. What was claimed is due again after [`SETTLE`].
     pub async fn flush(&mut self) -> storage::Result<Flushed> {
         let now = self.clock.now();
-        let claim = Claim { id: random_number(), until: after(now, SETTLE) };
+        let claim = Claim { id: random_i64(), until: after(now, SETTLE) };
         if !self.claim(claim, now).await? {
             return Ok(Flushed::Nothing);
         }
@@ -225,12 +225,6 @@ impl Flusher {
 
 fn after(moment: Timestamp, pause: Duration) -> Timestamp {
     moment.plus_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn random_number() -> i64 {
-    let mut bytes = [0; 8];
-    OsEntropy.fill(&mut bytes);
-    i64::from_be_bytes(bytes)
 }
 
 /// How much to send, and how often.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use reqwest::{Client, Method, Request, Response, StatusCode, Url, header, redirect};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url, header, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -317,6 +317,11 @@ fn authorization(token: &SecretString) -> anyhow::Result<Option<header::HeaderVa
 /// # Errors
 /// If the machine's certificates cannot be read.
 pub fn http_client(timeout: Duration) -> reqwest::Result<Client> {
+    http_client_builder(timeout).build()
+}
+
+/// The same for callers that have something to add.
+pub fn http_client_builder(timeout: Duration) -> ClientBuilder {
     // The TLS library wants to be told its cryptography, once in a process. Later times change nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
@@ -324,7 +329,6 @@ pub fn http_client(timeout: Duration) -> reqwest::Result<Client> {
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(redirect::Policy::none())
         .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, KvError> {

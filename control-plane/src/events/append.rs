@@ -201,8 +201,7 @@ fn event_of(target: &Target, key: Option<&ApiKey>) -> Result<Option<NewEvent>> {
             let membership: Membership = decode(details)?;
             changes::membership(EventType::OrganizationMembershipDeleted, &membership).map(Some)
         }
-        Ok(EventType::RoleUpdated) => changes::role(changes::RoleChange::Updated, &decode(details)?).map(Some),
-        Ok(EventType::OrganizationRoleUpdated) => {
+        Ok(EventType::RoleUpdated | EventType::OrganizationRoleUpdated) => {
             changes::role(changes::RoleChange::Updated, &decode(details)?).map(Some)
         }
         Ok(EventType::OrganizationRoleDeleted) => {

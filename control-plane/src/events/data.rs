@@ -54,7 +54,7 @@ pub enum Actor {
         /// The display name of the key.
         name: String,
     },
-    /// Whoever runs commands on the machine of the server.
+    /// Somebody who runs commands on the machine of the server.
     Operator,
     /// The server itself: what it does at a time that was set before, or to recover.
     Server,

@@ -9,9 +9,12 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use crate::storage::{
-    webhook_deliveries::{self as deliveries, DeliveryStatus as Status},
-    webhook_endpoints as rows,
+use crate::{
+    storage::{
+        webhook_deliveries::{self as deliveries, DeliveryStatus as Status},
+        webhook_endpoints as rows,
+    },
+    webhooks::signature,
 };
 
 /// A webhook endpoint: a URL to which events are sent.
@@ -240,11 +243,10 @@ impl WebhookDeliveryDetails {
 
 impl WebhookAttempt {
     fn new(row: deliveries::Attempt, event_id: &str) -> Self {
-        let seconds = row.started_at.as_millis().div_euclid(1000);
         let headers = BTreeMap::from([
             ("content-type", "application/json".to_owned()),
             ("webhook-id", event_id.to_owned()),
-            ("webhook-timestamp", seconds.to_string()),
+            ("webhook-timestamp", signature::timestamp(row.started_at)),
         ]);
         let (headers_of_response, body) = (row.response_headers.0, row.response_body);
         let response = row.response_status.map(|status| AttemptResponse { status, headers: headers_of_response, body });

@@ -254,8 +254,8 @@ pub async fn commit(transaction: Transaction, change: Change, now: Timestamp) ->
     Ok(())
 }
 
-/// Commits a change with its events and outbox rows without waiting for the edge, for callers to whom nothing has to be acknowledged: the
-/// restore, and the first run.
+/// Commits a change with its events and outbox rows without waiting for the edge, for callers to whom nothing has to be
+/// acknowledged: the restore, the first run, and what the server does by itself.
 ///
 /// # Errors
 /// If the database fails. Nothing is changed then.

@@ -24,10 +24,9 @@ pub struct EventToQueue<'a> {
 }
 
 /// Queues events, in this order.
-pub async fn queue(conn: Conn<'_>, events: &[EventToQueue<'_>]) -> Result<()> {
+pub async fn queue(mut conn: Conn<'_>, events: &[EventToQueue<'_>]) -> Result<()> {
     const SQL: &str = "INSERT INTO event_queue (environment_id, organization_id, event, data, context, batch)
         VALUES ($1, $2, $3, $4, $5, $6)";
-    let mut conn = conn;
     for event in events {
         on_db!(conn.reborrow(), c => sqlx::query(SQL)
             .bind(event.environment_id)
@@ -102,14 +101,8 @@ pub async fn set_expanding(conn: Conn<'_>, position: i64) -> Result<()> {
 /// Removes events from the queue.
 pub async fn dequeue(conn: Conn<'_>, positions: &[i64]) -> Result<()> {
     let sql = sql!(conn, "DELETE FROM event_queue
-        WHERE position IN (SELECT CAST(value ->> 'p' AS BIGINT) FROM " (elements of "$1") ")");
-    let positions: Vec<_> = positions.iter().map(|p| PositionRow { p: *p }).collect();
+        WHERE position IN (SELECT CAST(CAST(value AS TEXT) AS BIGINT) FROM " (elements of "$1") ")");
     on_db!(conn, c => sqlx::query(sql).bind(JsonText(positions)).execute(c).await.map(drop))
-}
-
-#[derive(Debug, Serialize)]
-struct PositionRow {
-    p: i64,
 }
 
 /// Something that a change of many things concerned.
@@ -229,36 +222,20 @@ pub async fn list(
     filter: &Filter,
     request: &PageRequest,
 ) -> Result<Page<Event>> {
-    const ALL: [&str; 2] = select!("NOT of_latchkey");
-    const OF_ORGANIZATION: [&str; 2] =
-        select!("organization_id = $5 AND organization_id IS NOT NULL AND NOT of_latchkey");
     let walk = request.walk();
     let (above, mut below) = bounds(filter, &walk.beyond, walk.towards_older);
     if filter.types.is_some() {
         // The log may grow between the queries. Up to its end as it is now, all of them see the same.
         below = below.min(log_end(conn.reborrow()).await? + BEYOND_ALL);
     }
-    let range = Range { environment, above, below, limit: walk.limit, towards_older: walk.towards_older };
+    let organization = filter.organization.as_ref();
+    let range = Range { environment, organization, above, below, limit: walk.limit, towards_older: walk.towards_older };
     let Some(types) = &filter.types else {
-        let [older_last, newer_last] = if filter.organization.is_some() { OF_ORGANIZATION } else { ALL };
-        let sql = if walk.towards_older { newer_last } else { older_last };
-        let events = on_db!(conn, c => {
-            let query = sqlx::query_as(sql)
-                .bind(environment)
-                .bind(&range.above)
-                .bind(&range.below)
-                .bind(range.limit);
-            match &filter.organization {
-                Some(organization) => query.bind(organization),
-                None => query,
-            }
-            .fetch_all(c).await
-        })?;
-        return Ok(request.page(events));
+        return Ok(request.page(in_range(conn, &range, None).await?));
     };
     let mut events: Vec<Event> = vec![];
     for event in types {
-        events.extend(of_type(conn.reborrow(), &range, filter.organization.as_ref(), event).await?);
+        events.extend(in_range(conn.reborrow(), &range, Some(event)).await?);
     }
     events.sort_by(|a, b| if walk.towards_older { b.id.cmp(&a.id) } else { a.id.cmp(&b.id) });
     events.truncate(usize::try_from(walk.limit).unwrap_or(usize::MAX));
@@ -274,34 +251,41 @@ async fn log_end(conn: Conn<'_>) -> Result<String> {
 /// Some of the log.
 struct Range<'a> {
     environment: &'a EnvironmentId,
+    organization: Option<&'a OrganizationId>,
     above: String,
     below: String,
     limit: i64,
     towards_older: bool,
 }
 
-async fn of_type(
-    conn: Conn<'_>,
-    range: &Range<'_>,
-    organization: Option<&OrganizationId>,
-    event: &str,
-) -> Result<Vec<Event>> {
+/// The events of one type, or else those that Latchkey did not define.
+async fn in_range(conn: Conn<'_>, range: &Range<'_>, event: Option<&str>) -> Result<Vec<Event>> {
+    const ALL: [&str; 2] = select!("NOT of_latchkey");
+    const OF_ORGANIZATION: [&str; 2] =
+        select!("organization_id = $5 AND organization_id IS NOT NULL AND NOT of_latchkey");
     const OF_TYPE: [&str; 2] = select!("event = $5");
-    const OF_ORGANIZATION: [&str; 2] = select!("event = $5 AND organization_id = $6 AND organization_id IS NOT NULL");
-    let [oldest_first, newest_first] = if organization.is_some() { OF_ORGANIZATION } else { OF_TYPE };
+    const OF_TYPE_AND_ORGANIZATION: [&str; 2] =
+        select!("event = $5 AND organization_id = $6 AND organization_id IS NOT NULL");
+    let [oldest_first, newest_first] = match (event, range.organization) {
+        (None, None) => ALL,
+        (None, Some(_)) => OF_ORGANIZATION,
+        (Some(_), None) => OF_TYPE,
+        (Some(_), Some(_)) => OF_TYPE_AND_ORGANIZATION,
+    };
     let sql = if range.towards_older { newest_first } else { oldest_first };
     on_db!(conn, c => {
-        let query = sqlx::query_as(sql)
+        let mut query = sqlx::query_as(sql)
             .bind(range.environment)
             .bind(&range.above)
             .bind(&range.below)
-            .bind(range.limit)
-            .bind(event);
-        match organization {
-            Some(organization) => query.bind(organization),
-            None => query,
+            .bind(range.limit);
+        if let Some(event) = event {
+            query = query.bind(event);
         }
-        .fetch_all(c).await
+        if let Some(organization) = range.organization {
+            query = query.bind(organization);
+        }
+        query.fetch_all(c).await
     })
 }
 

@@ -79,21 +79,6 @@ pub async fn count(conn: Conn<'_>, environment: &EnvironmentId) -> Result<i64> {
     on_db!(conn, c => sqlx::query_scalar(SQL).bind(environment).fetch_one(c).await)
 }
 
-/// The endpoint with this id.
-pub async fn get(
-    conn: Conn<'_>,
-    environment: &EnvironmentId,
-    id: &WebhookEndpointId,
-) -> Result<Option<WebhookEndpoint>> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM webhook_endpoints
-            WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"
-    );
-    on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
-}
-
 macro_rules! of_id {
     () => {
         concat!(
@@ -103,6 +88,16 @@ macro_rules! of_id {
             WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"
         )
     };
+}
+
+/// The endpoint with this id.
+pub async fn get(
+    conn: Conn<'_>,
+    environment: &EnvironmentId,
+    id: &WebhookEndpointId,
+) -> Result<Option<WebhookEndpoint>> {
+    const SQL: &str = of_id!();
+    on_db!(conn, c => sqlx::query_as(SQL).bind(environment).bind(id).fetch_optional(c).await)
 }
 
 /// The endpoint with this id, locked until the transaction ends, because it is going to be changed.
@@ -232,6 +227,7 @@ pub struct Subscription {
 
 /// Which events the endpoints of an environment receive, without those that are disabled.
 pub async fn subscriptions(conn: Conn<'_>, environment: &EnvironmentId) -> Result<Vec<Subscription>> {
-    const SQL: &str = "SELECT id, events FROM webhook_endpoints WHERE environment_id = $1 AND NOT disabled AND deleted_at IS NULL ORDER BY id";
+    const SQL: &str = "SELECT id, events FROM webhook_endpoints
+        WHERE environment_id = $1 AND NOT disabled AND deleted_at IS NULL ORDER BY id";
     on_db!(conn, c => sqlx::query_as(SQL).bind(environment).fetch_all(c).await)
 }

@@ -1,5 +1,5 @@
-//! Deletes rows that are older than their retention: usage counts, their senders, stored responses of creations, events and webhook deliveries. It
-//! also folds the names of organizations that an older server wrote, so that search finds them.
+//! Deletes rows that are older than their retention: usage counts, their senders, stored responses of creations, events and
+//! webhook deliveries. It also folds the names of organizations that an older server wrote, so that search finds them.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ mod tests;
 
 use std::{collections::HashMap, time::Duration};
 
-use shared::{Timestamp, entropy::Entropy, id::WebhookEndpointId};
+use shared::{Timestamp, id::WebhookEndpointId};
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -24,7 +24,7 @@ use tokio::{
 use self::pace::{Pace, Slots};
 use super::TaskContext;
 use crate::{
-    entropy::OsEntropy,
+    entropy::{OsEntropy, random_i64},
     events::Actor,
     service::{
         commit_without_waiting,
@@ -137,13 +137,8 @@ impl Dispatcher {
         if self.unwritten.is_empty() && work.due.is_empty() && work.to_cancel.is_empty() && !work.has_replays {
             return Ok(false);
         }
-        // In the order of their endpoints, so that no two processes wait for each other.
-        self.unwritten.sort_by(|a, b| (&a.endpoint.id, &a.delivery.id).cmp(&(&b.endpoint.id, &b.delivery.id)));
         let mut transaction = self.context.db.write_as(Priority::Normal).await?;
-        let mut to_disable = vec![];
-        for ended in &self.unwritten {
-            to_disable.extend(write(transaction.conn(), ended, now).await?);
-        }
+        let to_disable = self.write_unwritten(transaction.conn(), now).await?;
         let mut claimed = vec![];
         let mut slots = self.free_slots();
         for id in &work.due {
@@ -184,18 +179,31 @@ impl Dispatcher {
                 () = &mut deadline => break,
             }
         }
-        if let Err(error) = self.write_all().await {
+        if let Err(error) = self.write_last().await {
             tracing::warn!(%error, "failed to write webhook deliveries; they will be sent again");
         }
     }
 
-    async fn write_all(&mut self) -> storage::Result<()> {
+    async fn write_last(&mut self) -> storage::Result<()> {
         let now = self.context.clock.now();
         let mut transaction = self.context.db.write_as(Priority::Normal).await?;
-        for ended in &self.unwritten {
-            write(transaction.conn(), ended, now).await?;
-        }
+        self.write_unwritten(transaction.conn(), now).await?;
         transaction.commit().await
+    }
+
+    /// Writes what came of the attempts that have ended, in the order of their endpoints, so that no two processes wait for each
+    /// other. Returns the endpoints that are to be disabled.
+    async fn write_unwritten(
+        &mut self,
+        mut conn: storage::Conn<'_>,
+        now: Timestamp,
+    ) -> storage::Result<Vec<(WebhookEndpoint, DisableReason)>> {
+        self.unwritten.sort_by(|a, b| (&a.endpoint.id, &a.delivery.id).cmp(&(&b.endpoint.id, &b.delivery.id)));
+        let mut to_disable = vec![];
+        for ended in &self.unwritten {
+            to_disable.extend(write(conn.reborrow(), ended, now).await?);
+        }
+        Ok(to_disable)
     }
 
     async fn look(&self, now: Timestamp) -> storage::Result<Work> {
@@ -206,7 +214,7 @@ impl Dispatcher {
         let may_start = |id: &WebhookEndpointId| self.paces.get(id).is_none_or(|pace| pace.free(now) > 0);
         let mut due: Vec<WebhookEndpointId> = due.into_iter().filter(may_start).collect();
         // In no order that lasts, so that none waits for ever when there are too few slots.
-        let first = random().unsigned_abs() % u64::try_from(due.len().max(1)).unwrap_or(1);
+        let first = random_i64().unsigned_abs() % u64::try_from(due.len().max(1)).unwrap_or(1);
         due.rotate_left(usize::try_from(first).unwrap_or_default());
         Ok(Work { due, to_cancel, has_replays })
     }
@@ -233,7 +241,7 @@ impl Dispatcher {
             return Ok(vec![]);
         }
         let Some(endpoint) = endpoints::enabled(conn.reborrow(), id).await? else { return Ok(vec![]) };
-        let claim = random();
+        let claim = random_i64();
         let lease = (now, now.plus_millis(LEASE_MILLIS));
         let limit = i64::try_from(free).unwrap_or(i64::MAX);
         let claimed = deliveries::claim(conn, id, claim, lease, limit).await?;
@@ -273,12 +281,6 @@ impl Dispatcher {
         }
         Ok(())
     }
-}
-
-fn random() -> i64 {
-    let mut bytes = [0; 8];
-    OsEntropy.fill(&mut bytes);
-    i64::from_le_bytes(bytes)
 }
 
 /// Failures after which no attempt can succeed.

@@ -38,7 +38,7 @@ pub struct SigningSecrets {
 /// # Errors
 /// If the id has a character that a header cannot hold.
 pub fn sign(event_id: &str, now: Timestamp, body: &[u8], secrets: &SigningSecrets) -> anyhow::Result<HeaderMap> {
-    let seconds = now.as_millis().div_euclid(1000).to_string();
+    let seconds = timestamp(now);
     let mut headers = HeaderMap::new();
     headers.insert(WEBHOOK_ID, header_value(event_id)?);
     headers.insert(WEBHOOK_TIMESTAMP, header_value(&seconds)?);
@@ -46,6 +46,12 @@ pub fn sign(event_id: &str, now: Timestamp, body: &[u8], secrets: &SigningSecret
     headers.insert(WEBHOOK_SIGNATURE, sensitive(header_value(&standard)?));
     headers.insert(WORKOS_SIGNATURE, sensitive(header_value(&workos_signature(now, body, secrets)?)?));
     Ok(headers)
+}
+
+/// The value of `webhook-timestamp` for an attempt at this time.
+#[must_use]
+pub fn timestamp(at: Timestamp) -> String {
+    at.as_millis().div_euclid(1000).to_string()
 }
 
 /// A receiver accepts a delivery if any of the signatures is by the secret that it knows.

@@ -67,6 +67,11 @@ impl Query {
         self.0.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
+    /// The same, unless it is empty.
+    pub fn get_unless_empty(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
     /// Every value of a parameter that may be repeated, or hold several with commas between them.
     pub fn all(&self, name: &str) -> Vec<&str> {
         let named = self.0.iter().filter(|(given, _)| given.strip_suffix("[]").unwrap_or(given) == name);
@@ -114,8 +119,8 @@ impl Query {
     }
 
     fn cursor<Id: FromStr + Into<String>>(&self, name: &str) -> Result<Option<String>, Error> {
-        let given = self.get(name).filter(|text| !text.is_empty());
-        let id = given.map(|text| text.parse::<Id>().map_err(|_| bad_cursor(name))).transpose()?;
+        let id =
+            self.get_unless_empty(name).map(|text| text.parse::<Id>().map_err(|_| bad_cursor(name))).transpose()?;
         Ok(id.map(Into::into))
     }
 }

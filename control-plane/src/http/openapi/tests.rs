@@ -56,7 +56,7 @@ fn examples_of_errors_are_in_responses_with_errors_of_that_kind() {
 }
 
 #[test]
-fn whoever_takes_an_idempotency_key_says_how_it_is_refused() {
+fn operation_with_an_idempotency_key_describes_how_it_is_refused() {
     let document = document();
     for (id, operation) in
         operations(&document).filter(|(_, o)| o["parameters"].to_string().contains("Idempotency-Key"))

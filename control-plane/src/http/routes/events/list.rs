@@ -1,5 +1,9 @@
 use axum::{Json, extract::State};
-use shared::{Rfc3339, Timestamp, error::FieldError, id::EventId};
+use shared::{
+    Rfc3339, Timestamp,
+    error::FieldError,
+    id::{EventId, OrganizationId},
+};
 use utoipa::IntoParams;
 
 use super::view::EventList;
@@ -85,14 +89,14 @@ pub async fn list(
     EventList::new(&wanted, page).map(Json).map_err(|error| Error::Internal(error.into()))
 }
 
-fn organization<Id: std::str::FromStr>(query: &Query) -> Result<Option<Id>, FieldError> {
-    let text = query.get("organization_id").filter(|text| !text.is_empty());
+fn organization(query: &Query) -> Result<Option<OrganizationId>, FieldError> {
+    let text = query.get_unless_empty("organization_id");
     let error = |_| FieldError::new("organization_id", "invalid", "must be the id of an organization");
     text.map(|text| text.parse().map_err(error)).transpose()
 }
 
 fn time(query: &Query, name: &str) -> Result<Option<Timestamp>, FieldError> {
-    let text = query.get(name).filter(|text| !text.is_empty());
+    let text = query.get_unless_empty(name);
     let error =
         || FieldError::new(name, "invalid", "must be an RFC 3339 date and time, such as 2030-01-01T00:00:00.000Z");
     text.map(|text| Timestamp::parse(text).ok_or_else(error)).transpose()

@@ -122,7 +122,7 @@ impl Wanted {
 }
 
 fn moment(query: &Query, name: &str, checks: &mut Checks) -> Option<Timestamp> {
-    let text = query.get(name).filter(|text| !text.is_empty())?;
+    let text = query.get_unless_empty(name)?;
     let moment = Timestamp::parse(text);
     let message = "must be an RFC 3339 date and time, such as 2030-01-01T00:00:00Z";
     checks.require(moment.is_some(), name, "invalid", message);

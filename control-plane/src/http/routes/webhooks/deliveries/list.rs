@@ -52,7 +52,7 @@ pub async fn list(
 }
 
 fn status(query: &Query) -> Result<Option<DeliveryStatus>, FieldError> {
-    let Some(text) = query.get("status").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = query.get_unless_empty("status") else { return Ok(None) };
     let known = DeliveryStatus::ALL.into_iter().find(|status| status.as_str() == text);
     let error = || FieldError::new("status", "invalid", "must be `pending`, `succeeded`, `failed` or `canceled`");
     known.map(Some).ok_or_else(error)
