@@ -61,6 +61,12 @@ macro_rules! in_sqlite {
     ((for update)) => {
         ""
     };
+    // For a row that others refer to, and that is changed but not deleted. The whole lock would make a transaction wait that only
+    // writes a row which refers to it, and that one may hold what is needed next: Postgres looks up the reference of a row again
+    // when the same transaction writes the row a second time.
+    ((for no key update)) => {
+        ""
+    };
     ((for update of memberships)) => {
         ""
     };
@@ -99,6 +105,9 @@ macro_rules! in_postgres {
     };
     ((for update)) => {
         " FOR UPDATE"
+    };
+    ((for no key update)) => {
+        " FOR NO KEY UPDATE"
     };
     ((for update of memberships)) => {
         " FOR UPDATE OF m"

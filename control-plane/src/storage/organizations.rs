@@ -108,7 +108,7 @@ pub async fn get(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationI
 /// The organization with this id, locked until the transaction ends, because it is going to be changed.
 pub async fn lock(conn: Conn<'_>, environment: &EnvironmentId, id: &OrganizationId) -> Result<Option<Organization>> {
     let sql = sql!(conn, "SELECT " (text columns) " FROM organizations
-        WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL" (for update));
+        WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL" (for no key update));
     on_db!(conn, c => sqlx::query_as(sql).bind(environment).bind(id).fetch_optional(c).await)
 }
 

@@ -141,7 +141,7 @@ pub async fn organization_below(
     generation: Version,
 ) -> Result<Option<EnvironmentId>> {
     let sql = sql!(conn, "SELECT environment_id FROM organizations
-        WHERE id = $1 AND generation < $2 AND deleted_at IS NULL" (for update));
+        WHERE id = $1 AND generation < $2 AND deleted_at IS NULL" (for no key update));
     on_db!(conn, c => sqlx::query_scalar(sql).bind(id).bind(generation).fetch_optional(c).await)
 }
 

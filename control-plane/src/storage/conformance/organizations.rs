@@ -1,12 +1,14 @@
+use std::time::Duration;
+
 use shared::{Rfc3339, id::OrganizationDomainId};
 
 use super::*;
 use crate::{
     entropy::OsEntropy,
     storage::{
-        Db, PageRequest, Position,
+        Db, PageRequest, Position, api_key_settings,
         organizations::{self, Domain, DomainState, Filter, Organization},
-        testing::{Tenant, conformance, execute, organization},
+        testing::{Tenant, conformance, execute, on_postgres, organization},
     },
 };
 
@@ -160,4 +162,25 @@ conformance! {
             assert_eq!(names(&db, &tenant, Some(search), None).await, found, "{search}");
         }
     }
+}
+
+/// Whoever revokes a key of it holds the row of the key, and deleting it wants that row next. With SQLite there is one writer.
+#[tokio::test]
+async fn an_organization_that_is_being_changed_keeps_no_key_of_it_from_being_written_twice() {
+    on_postgres(async |db: Db| {
+        let tenant = Tenant::new(&db, START).await;
+        let id = tenant.api_key(&db, "key", &[], START).await;
+        let mut changing = db.write().await.unwrap();
+        organizations::lock(changing.conn(), &tenant.environment, &tenant.organization).await.unwrap();
+        let twice = async {
+            let mut transaction = db.write().await.unwrap();
+            let settings =
+                api_key_settings::lock(transaction.conn(), &tenant.environment, &id).await.unwrap().unwrap().settings();
+            for _ in 0..2 {
+                api_key_settings::set(transaction.conn(), &id, &settings, START).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), twice).await.expect("neither waits for the other");
+    })
+    .await;
 }
