@@ -71,6 +71,15 @@ impl Crowd {
     #[must_use]
     pub fn of(database: Database, keys: usize) -> Self {
         let latchkey = Latchkey::on(&database);
+        Self::of_build(latchkey, database, keys)
+    }
+
+    /// The same, with this program on that database.
+    ///
+    /// # Panics
+    /// If the database refuses.
+    #[must_use]
+    pub fn of_build(latchkey: Latchkey, database: Database, keys: usize) -> Self {
         let _ = latchkey.run(&["migrate"]).success();
         let tenant = latchkey.create_tenant();
         let prefix: Prefix = "lk_live".parse().expect("a prefix");

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -21,6 +22,7 @@ pub const ENCRYPTION_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// The program with its settings, in a folder of its own.
 #[derive(Debug)]
 pub struct Latchkey {
+    program: PathBuf,
     folder: TempDir,
     settings: Vec<(String, String)>,
 }
@@ -66,7 +68,8 @@ impl Latchkey {
     /// If there is no room for its folder.
     #[must_use]
     pub fn without_settings() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder"), settings: vec![] }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { program: parts::latchkey(), folder, settings: vec![] }
     }
 
     /// On this database, listening wherever there is room. Tests ask more often than anybody may, and there is no load balancer
@@ -81,6 +84,12 @@ impl Latchkey {
             .set("requests_in_progress_of_key", "0")
             .set("requests_in_progress_of_address", "0")
             .set("drain_seconds", "0")
+    }
+
+    /// Another build of the program.
+    #[must_use]
+    pub fn built_as(self, program: &Path) -> Self {
+        Self { program: program.to_owned(), ..self }
     }
 
     /// With a setting, whatever it was before.
@@ -100,17 +109,18 @@ impl Latchkey {
     /// The same program in another folder, with one setting changed.
     #[must_use]
     pub fn but(&self, name: &str, value: &str) -> Self {
-        Self { settings: self.settings.clone(), ..Self::without_settings() }.set(name, value)
+        let (program, settings) = (self.program.clone(), self.settings.clone());
+        Self { program, settings, ..Self::without_settings() }.set(name, value)
     }
 
     /// The folder that it runs in.
     #[must_use]
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(parts::latchkey());
+        let mut command = Command::new(&self.program);
         command.current_dir(self.folder.path()).args(arguments);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LATCHKEY_")) {
             command.env_remove(name);

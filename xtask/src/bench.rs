@@ -26,6 +26,9 @@ pub struct Arguments {
     /// The number of rounds. Default: depends on the section.
     #[arg(long, value_name = "NUMBER")]
     rounds: Option<usize>,
+    /// Another build of `latchkey`, such as that of an earlier commit. The section control-plane then measures both in turn.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// The JSON file for all samples. The charts are written next to it.
     #[arg(long, value_name = "FILE", default_value = "target/bench/latchkey.json")]
     json: PathBuf,
@@ -83,6 +86,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     }
     if let Some(rounds) = arguments.rounds {
         command.args(["--rounds", &rounds.to_string()]);
+    }
+    if let Some(program) = &arguments.against {
+        command.arg("--against").arg(env::current_dir()?.join(program));
     }
     for section in wanted {
         let value = section.to_possible_value().context("every section has a name")?;

@@ -1,6 +1,6 @@
 //! `latchkey serve`, on both databases, with ever more keys: none of it may become slower or larger.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tests::{
@@ -8,8 +8,9 @@ use tests::{
     crowd::{Crowd, ORGANIZATION},
     database::Database,
     fast_edge::FastEdge,
-    latchkey::Server,
+    latchkey::{Latchkey, Server},
     load::{self, CONNECTIONS, Load},
+    parts,
     wait::eventually,
 };
 
@@ -28,7 +29,8 @@ const MEGABYTE: f64 = 1_000_000.0;
 /// One database of one size.
 struct World {
     name: &'static str,
-    size: &'static str,
+    /// What the columns are called that compare others with it.
+    head: &'static str,
     crowd: Crowd,
 }
 
@@ -51,15 +53,7 @@ pub fn sizes(quick: bool) -> &'static [(usize, &'static str)] {
 pub fn measure(settings: &Settings) -> Vec<Table> {
     let mut rows: [Vec<Row>; 4] = Default::default();
     for (database, open) in databases() {
-        let worlds: Option<Vec<World>> = sizes(settings.quick)
-            .iter()
-            .map(|(keys, size)| {
-                let name = String::leak(format!("{database}, {size}"));
-                progress(&format!("    filling a database: {name}"));
-                open().map(|database| World { name, size, crowd: Crowd::of(database, *keys) })
-            })
-            .collect();
-        let Some(worlds) = worlds else {
+        let Some(worlds) = worlds(database, open, settings) else {
             progress(&format!("    {database} is not there, and left out"));
             continue;
         };
@@ -80,6 +74,25 @@ pub fn measure(settings: &Settings) -> Vec<Table> {
     titles.into_iter().zip(rows).map(|(title, rows)| Table::new(title, rows)).collect()
 }
 
+/// Of all sizes; or, with another build to compare with, one of that and one of ours.
+fn worlds(database: &str, open: fn() -> Option<Database>, settings: &Settings) -> Option<Vec<World>> {
+    let world = |head: &'static str, keys: usize, program: &Path| {
+        let name = String::leak(format!("{database}, {head}"));
+        progress(&format!("    filling a database: {name}"));
+        let database = open()?;
+        let latchkey = Latchkey::on(&database).built_as(program);
+        Some(World { name, head, crowd: Crowd::of_build(latchkey, database, keys) })
+    };
+    let (sizes, ours) = (sizes(settings.quick), parts::latchkey());
+    match &settings.against {
+        Some(other) => [("the other build", other), ("this build", &ours)]
+            .map(|(head, program)| world(head, sizes[0].0, program))
+            .into_iter()
+            .collect(),
+        None => sizes.iter().map(|(keys, size)| world(size, *keys, &ours)).collect(),
+    }
+}
+
 fn subjects(worlds: &[World], servers: &[Server], load: fn(&Crowd) -> Load) -> Vec<Subject> {
     let first = &worlds[0];
     worlds
@@ -90,7 +103,7 @@ fn subjects(worlds: &[World], servers: &[Server], load: fn(&Crowd) -> Load) -> V
             address: address(server),
             process: server.process.id(),
             load: Arc::new(load(&world.crowd)),
-            rivals: if world.name == first.name { &[] } else { Vec::leak(vec![(first.size, first.name)]) },
+            rivals: if world.name == first.name { &[] } else { Vec::leak(vec![(first.head, first.name)]) },
         })
         .collect()
 }

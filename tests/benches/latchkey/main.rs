@@ -71,6 +71,8 @@ pub struct Settings {
     pub trial: bool,
     rounds: Option<usize>,
     only: Vec<String>,
+    /// Another build of `latchkey`, to compare with.
+    pub against: Option<PathBuf>,
     json: Option<PathBuf>,
 }
 
@@ -96,6 +98,7 @@ impl Settings {
                 "--quick" => settings.quick = true,
                 "--rounds" => settings.rounds = Some(value().parse().expect("a number of rounds")),
                 "--only" => settings.only.push(value()),
+                "--against" => settings.against = Some(value().into()),
                 "--json" => settings.json = Some(value().into()),
                 "--bench" => {}
                 other => panic!("unknown argument {other}; `cargo xtask bench --help` has those that there are"),
