@@ -107,7 +107,7 @@ impl Db {
         Ok(self.schema().await? == Schema::Current)
     }
 
-    fn migrations(&self) -> &'static [Migration] {
+    pub(super) fn migrations(&self) -> &'static [Migration] {
         if self.is_sqlite() { &SQLITE.migrations } else { &POSTGRES.migrations }
     }
 
