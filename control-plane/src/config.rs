@@ -224,8 +224,9 @@ impl Config {
     /// If one of them is none.
     pub fn webhook_private_networks(&self) -> anyhow::Result<Vec<IpNet>> {
         let texts = self.webhook_private_networks.split(',').map(str::trim).filter(|text| !text.is_empty());
-        let parse =
-            |text: &str| text.parse().with_context(|| format!("webhook_private_networks: `{text}` is not a network"));
+        let parse = |text: &str| {
+            text.parse().map_err(|_| anyhow!("webhook_private_networks: `{text}` is not a network, such as 10.0.0.0/8"))
+        };
         texts.map(parse).collect()
     }
 

@@ -23,8 +23,8 @@ pub(super) enum Command {
     /// Print the events of a server as they happen, one line each, until Ctrl-C.
     ///
     /// Each line has the local time, the type, the id and the name of what was changed, and who changed it. The command
-    /// only calls the API of the server, so it works from any machine. It continues where it was after the network or
-    /// the server was away: no event is missed, and none comes twice.
+    /// only calls the API of the server, so it works from any machine. It continues where it left off after the network
+    /// or the server was unavailable: no event is missed, and none comes twice.
     #[command(after_help = TAIL_EXAMPLES)]
     Tail(Tail),
 }

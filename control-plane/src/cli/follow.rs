@@ -47,11 +47,11 @@ pub(super) struct FollowOptions {
     server: ServerOptions,
     /// The types of events, separated by commas, such as `api_key.created,api_key.revoked`. Default: all types.
     ///
-    /// If one does not exist, the error lists all types.
+    /// An unknown type is an error that lists all types.
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     #[arg(value_parser = event_type_parser(), hide_possible_values = true)]
     events: Vec<EventType>,
-    /// Start in the past: so long ago (`30s`, `15m`, `2h`, `7d`), at a time (`2026-01-15T12:00:00Z`), or after the
+    /// Start in the past: this long ago (`30s`, `15m`, `2h`, `7d`), at a time (`2026-01-15T12:00:00Z`), or after the
     /// event with this id. Default: with the next event.
     #[arg(long, value_name = "START")]
     since: Option<Since>,

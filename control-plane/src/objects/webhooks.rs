@@ -206,7 +206,8 @@ pub struct WebhookAttempt {
     #[schema(required)]
     response: Option<AttemptResponse>,
     /// Why there was no response: `dns_failed`, `address_refused`, `connection_failed`, `tls_failed`, `timed_out`,
-    /// `connection_closed`, `response_invalid`, `secret_unreadable` or `event_expired`. Null if there was one.
+    /// `connection_closed`, `response_invalid`, `secret_unreadable`, `event_expired`, `attempts_exhausted` (the server stopped
+    /// during each attempt) or `internal_error`. Null if there was one.
     #[schema(required)]
     failure: Option<String>,
 }

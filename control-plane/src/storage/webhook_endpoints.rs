@@ -169,14 +169,14 @@ pub async fn enabled(conn: Conn<'_>, id: &WebhookEndpointId) -> Result<Option<We
     on_db!(conn, c => sqlx::query_as(SQL).bind(id).fetch_optional(c).await)
 }
 
-/// Endpoints that receive events and have a delivery that is due.
-pub async fn with_due_delivery(conn: Conn<'_>, now: Timestamp) -> Result<Vec<WebhookEndpointId>> {
-    const SQL: &str = "SELECT id FROM webhook_endpoints
+/// Endpoints that receive events and have a delivery that is due, with their environments.
+pub async fn with_due_delivery(conn: Conn<'_>, now: Timestamp) -> Result<Vec<(WebhookEndpointId, EnvironmentId)>> {
+    const SQL: &str = "SELECT id, environment_id FROM webhook_endpoints
         WHERE NOT disabled AND (SELECT delivery_id FROM webhook_queue
             WHERE endpoint_id = webhook_endpoints.id AND next_attempt_at <= $1
             ORDER BY next_attempt_at, delivery_id LIMIT 1) IS NOT NULL
         ORDER BY id";
-    on_db!(conn, c => sqlx::query_scalar(SQL).bind(now).fetch_all(c).await)
+    on_db!(conn, c => sqlx::query_as(SQL).bind(now).fetch_all(c).await)
 }
 
 /// Endpoints that are disabled or deleted and have deliveries left.

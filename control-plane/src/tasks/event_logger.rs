@@ -42,7 +42,7 @@ pub async fn run(context: TaskContext, mut stopped: watch::Receiver<()>) {
 
 /// Moves one batch of events.
 pub(crate) async fn turn(context: &TaskContext) -> storage::Result<Appended> {
-    let appended = append(&context.db, Priority::Publisher, IfBusy::Skip, &context.clock, &mut OsEntropy).await?;
+    let appended = append(&context.db, Priority::Normal, IfBusy::Skip, &context.clock, &mut OsEntropy).await?;
     if appended.deliveries > 0 {
         context.wakes.webhooks.notify();
     }

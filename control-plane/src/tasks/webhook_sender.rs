@@ -7,15 +7,19 @@
 //!
 //! How many attempts an endpoint gets at the same time is decided here, and follows how it does ([`Pace`]): one to begin with, twice
 //! as many after each success, half as many after each failure. After a few failures in a row there is a pause. Endpoints that have
-//! not proven themselves have connections of their own, so dead endpoints never wait for healthy ones, nor the other way round.
+//! not proven themselves have connections of their own, so dead endpoints never wait for healthy ones, nor the other way round. An
+//! environment gets half of the connections that others leave, so slow endpoints take no connections from other environments.
 
 mod pace;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, mem, time::Duration};
 
-use shared::{Timestamp, id::WebhookEndpointId};
+use shared::{
+    Timestamp,
+    id::{EnvironmentId, WebhookEndpointId},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -114,7 +118,7 @@ enum AttemptResult {
 
 /// What there is to do.
 struct Work {
-    due: Vec<WebhookEndpointId>,
+    due: Vec<(WebhookEndpointId, EnvironmentId)>,
     to_cancel: Vec<WebhookEndpointId>,
     has_replays: bool,
 }
@@ -124,8 +128,8 @@ impl Dispatcher {
     fn end(&mut self, ended: Ended) {
         if let AttemptResult::Sent(attempt) = &ended.result {
             self.context.metrics.count_webhook_attempt(attempt.is_success());
-            let pace = self.paces.entry(ended.endpoint.id.clone()).or_default();
-            pace.observe(attempt.is_success(), ended.started_at, self.context.clock.now());
+            let (is_success, now) = (attempt.is_success(), self.context.clock.now());
+            self.pace(&ended.endpoint).observe(is_success, ended.started_at, now);
         }
         self.unwritten.push(ended);
     }
@@ -140,10 +144,10 @@ impl Dispatcher {
         let mut transaction = self.context.db.write_as(Priority::Normal).await?;
         let to_disable = self.write_unwritten(transaction.conn(), now).await?;
         let mut claimed = vec![];
-        let mut slots = self.free_slots();
-        for id in &work.due {
+        let mut slots = self.used_slots();
+        for endpoint in &work.due {
             let share = work.due.len();
-            claimed.extend(self.claim(transaction.conn(), id, &mut slots, share, now).await?);
+            claimed.extend(self.claim(transaction.conn(), endpoint, &mut slots, share, now).await?);
         }
         let mut has_canceled = false;
         for id in work.to_cancel.iter().take(CANCEL_ENDPOINTS) {
@@ -154,12 +158,12 @@ impl Dispatcher {
         }
         let has_queued = webhooks::continue_replays(transaction.conn(), now, &mut OsEntropy).await?;
         transaction.commit().await?;
-        for ended in self.unwritten.drain(..) {
-            self.paces.entry(ended.endpoint.id).or_default().end();
+        for ended in mem::take(&mut self.unwritten) {
+            self.pace(&ended.endpoint).end();
         }
         let has_claimed = !claimed.is_empty();
         for (endpoint, claim, delivery) in claimed {
-            self.paces.entry(endpoint.id.clone()).or_default().begin(now);
+            self.pace(&endpoint).begin(now);
             self.start(endpoint, claim, delivery, now);
         }
         self.paces.retain(|_, pace| pace.is_recent(now));
@@ -212,14 +216,18 @@ impl Dispatcher {
         let to_cancel = endpoints::with_deliveries_to_cancel(reader.conn()).await?;
         let has_replays = webhook_replays::any(reader.conn()).await?;
         let may_start = |id: &WebhookEndpointId| self.paces.get(id).is_none_or(|pace| pace.free(now) > 0);
-        let mut due: Vec<WebhookEndpointId> = due.into_iter().filter(may_start).collect();
+        let mut due: Vec<_> = due.into_iter().filter(|(id, _)| may_start(id)).collect();
         // In no order that lasts, so that none waits for ever when there are too few slots.
         let first = random_i64().unsigned_abs() % u64::try_from(due.len().max(1)).unwrap_or(1);
         due.rotate_left(usize::try_from(first).unwrap_or_default());
         Ok(Work { due, to_cancel, has_replays })
     }
 
-    fn free_slots(&self) -> Slots {
+    fn pace(&mut self, endpoint: &WebhookEndpoint) -> &mut Pace {
+        self.paces.entry(endpoint.id.clone()).or_insert_with(|| Pace::new(&endpoint.environment_id))
+    }
+
+    fn used_slots(&self) -> Slots {
         let mut slots = Slots::default();
         for pace in self.paces.values() {
             slots.take(pace, pace.in_progress());
@@ -230,12 +238,12 @@ impl Dispatcher {
     async fn claim(
         &mut self,
         mut conn: storage::Conn<'_>,
-        id: &WebhookEndpointId,
+        (id, environment): &(WebhookEndpointId, EnvironmentId),
         slots: &mut Slots,
         endpoints_due: usize,
         now: Timestamp,
     ) -> storage::Result<Vec<(WebhookEndpoint, i64, Claimed)>> {
-        let pace = self.paces.entry(id.clone()).or_default();
+        let pace = self.paces.entry(id.clone()).or_insert_with(|| Pace::new(environment));
         let free = pace.free(now).min(slots.share(pace, endpoints_due));
         if free == 0 {
             return Ok(vec![]);

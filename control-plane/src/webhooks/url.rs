@@ -16,6 +16,7 @@ const HAS_SPACE: &str = "must not contain spaces, control characters or invisibl
 const NOT_HTTPS: &str = "must be an https URL, such as https://example.com/webhooks";
 const HAS_CREDENTIALS: &str = "must not contain a user name or a password";
 const HAS_FRAGMENT: &str = "must not contain a fragment (#)";
+const PORT_ZERO: &str = "must have a port from 1 to 65535, or no port";
 const BAD_HOST: &str = "must have a host of letters, digits, dots and hyphens, or an IP address";
 const NOT_PUBLIC: &str = "must not lead to a private, local or reserved address";
 
@@ -31,6 +32,7 @@ pub fn parse_endpoint_url(text: &str, policy: &AddressPolicy) -> Result<Url, &'s
     require(has_permitted_scheme(text, &url, policy), NOT_HTTPS)?;
     require(url.username().is_empty() && url.password().is_none(), HAS_CREDENTIALS)?;
     require(url.fragment().is_none(), HAS_FRAGMENT)?;
+    require(url.port() != Some(0), PORT_ZERO)?;
     require(url.as_str().len() <= URL_MAX_LENGTH, TOO_LONG)?;
     check_host(&url, policy)?;
     Ok(url)
@@ -48,14 +50,18 @@ fn require(condition: bool, message: &'static str) -> Result<(), &'static str> {
     if condition { Ok(()) } else { Err(message) }
 }
 
-/// The parser also accepts `https:example.com` and `https:\\example.com`, which are probably mistakes.
+/// The parser also accepts `https:example.com`, `https:\\example.com` and `https:///example.com`, which are probably mistakes.
 fn has_permitted_scheme(text: &str, url: &Url, policy: &AddressPolicy) -> bool {
     let is_permitted = match url.scheme() {
         "https" => true,
         "http" => !policy.allowed.is_empty(),
         _ => false,
     };
-    is_permitted && text.get(url.scheme().len()..).is_some_and(|rest| rest.starts_with("://"))
+    is_permitted && text.get(url.scheme().len()..).is_some_and(begins_with_host)
+}
+
+fn begins_with_host(after_scheme: &str) -> bool {
+    after_scheme.strip_prefix("://").is_some_and(|rest| !rest.starts_with(['/', '\\']))
 }
 
 fn check_host(url: &Url, policy: &AddressPolicy) -> Result<(), &'static str> {
@@ -123,6 +129,8 @@ mod tests {
             "https:example.com",
             "https:/example.com",
             r"https:\\example.com",
+            r"https://\example.com",
+            "https:///example.com",
             "http://example.com/",
             "ftp://example.com/",
             "file:///etc/passwd",
@@ -158,6 +166,11 @@ mod tests {
         for text in ["https://user@example.com/", "https://user:pass@example.com/", "https://:pass@example.com/"] {
             assert_eq!(parse(text, &[]), Err(HAS_CREDENTIALS), "{text}");
         }
+    }
+
+    #[test]
+    fn url_with_port_0_is_refused() {
+        assert_eq!(parse("https://example.com:0/", &[]), Err(PORT_ZERO));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::findings::Finding;
-use crate::config::Config;
+use crate::{config::Config, service::api_keys::ExpiryReminders};
 
 /// Secrets with white space, and metrics for everybody.
 pub(super) fn look(config: &Config) -> Vec<Finding> {
@@ -18,8 +18,15 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
         .filter(|(_, secret)| secret.expose_secret().contains(|c: char| c.is_whitespace() || c.is_control()))
         .map(|(setting, _)| white_space(setting)),
     );
+    findings.extend(reminders(config));
     findings.push(metrics(config));
     findings
+}
+
+/// `latchkey serve` does not start with it.
+fn reminders(config: &Config) -> Option<Finding> {
+    let error = config.api_key_expiry_reminder_days.parse::<ExpiryReminders>().err()?;
+    Some(Finding::error("settings_invalid", format!("api_key_expiry_reminder_days {error}"), "correct it"))
 }
 
 fn trimmed(source: &str) -> Finding {
@@ -78,6 +85,12 @@ mod tests {
         assert_eq!(warnings.len(), 2);
         assert!(warnings[0].contains("LATCHKEY_EDGE_KV_TOKEN") && warnings[1].contains("edge_secret"), "{warnings:?}");
         assert!(!warnings.concat().contains("hush"));
+    }
+
+    #[test]
+    fn reminders_that_the_server_does_not_start_with_are_reported() {
+        let config = Config { api_key_expiry_reminder_days: "0".to_owned(), ..Config::defaults() };
+        assert!(warnings(&config)[0].starts_with("api_key_expiry_reminder_days must be"));
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub async fn replay(
     if endpoint.disabled {
         return Err(Refusal::WebhookEndpointDisabled.into());
     }
+    if since > now {
+        return Err(Error::invalid("since", "invalid", "must not be in the future"));
+    }
     let until = until.map_or(now, |Rfc3339(until)| until.min(now));
     let replay = Replay {
         id: WebhookReplayId::generate(now, entropy),

@@ -1,6 +1,8 @@
 //! How many attempts an endpoint gets at the same time.
 
-use shared::Timestamp;
+use std::collections::HashMap;
+
+use shared::{Timestamp, id::EnvironmentId};
 
 /// The most attempts of one endpoint at the same time.
 const WINDOW_MAX: usize = 16;
@@ -12,11 +14,12 @@ const PAUSE_MAX_MILLIS: i64 = 5 * 60 * 1000;
 /// How long an endpoint without attempts is remembered.
 const REMEMBERED_MILLIS: i64 = 60 * 60 * 1000;
 /// The most attempts at the same time of all endpoints that have proven themselves, and of all others.
-const SLOTS: usize = 64;
+const SLOTS: usize = 128;
 
 /// How an endpoint does.
 #[derive(Debug, Clone)]
 pub struct Pace {
+    environment: EnvironmentId,
     window: usize,
     in_progress: usize,
     /// In a row.
@@ -27,14 +30,21 @@ pub struct Pace {
     used_at: Timestamp,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        let never = Timestamp::from_millis(0);
-        Self { window: 1, in_progress: 0, failures: 0, paused_until: never, failed_at: never, used_at: never }
-    }
-}
-
 impl Pace {
+    /// Of an endpoint of this environment, to which nothing was sent yet.
+    pub fn new(environment: &EnvironmentId) -> Self {
+        let (environment, never) = (environment.clone(), Timestamp::from_millis(0));
+        Self {
+            environment,
+            window: 1,
+            in_progress: 0,
+            failures: 0,
+            paused_until: never,
+            failed_at: never,
+            used_at: never,
+        }
+    }
+
     /// How many attempts may begin now.
     pub fn free(&self, now: Timestamp) -> usize {
         if now < self.paused_until { 0 } else { self.window.saturating_sub(self.in_progress) }
@@ -86,23 +96,21 @@ impl Pace {
     }
 }
 
-/// How many attempts may begin, of endpoints that have proven themselves and of others.
-#[derive(Debug)]
+/// How many attempts are in progress, of endpoints that have proven themselves and of others.
+#[derive(Debug, Default)]
 pub struct Slots {
-    proven: usize,
-    others: usize,
-}
-
-impl Default for Slots {
-    fn default() -> Self {
-        Self { proven: SLOTS, others: SLOTS }
-    }
+    proven: HashMap<EnvironmentId, usize>,
+    others: HashMap<EnvironmentId, usize>,
 }
 
 impl Slots {
-    /// How many are free for an endpoint.
-    pub const fn free(&self, pace: &Pace) -> usize {
-        if pace.is_proven() { self.proven } else { self.others }
+    /// How many are free for an endpoint. An environment gets half of what other environments leave, so that its endpoints never
+    /// take all, whether they are slow or dead.
+    pub fn free(&self, pace: &Pace) -> usize {
+        let taken = if pace.is_proven() { &self.proven } else { &self.others };
+        let own = taken.get(&pace.environment).copied().unwrap_or_default();
+        let elsewhere = taken.values().sum::<usize>() - own;
+        SLOTS.saturating_sub(elsewhere).div_ceil(2).saturating_sub(own)
     }
 
     /// How many an endpoint may take, if so many want some.
@@ -112,17 +120,23 @@ impl Slots {
     }
 
     /// An endpoint takes some.
-    pub const fn take(&mut self, pace: &Pace, count: usize) {
-        let slots = if pace.is_proven() { &mut self.proven } else { &mut self.others };
-        *slots = slots.saturating_sub(count);
+    pub fn take(&mut self, pace: &Pace, count: usize) {
+        let taken = if pace.is_proven() { &mut self.proven } else { &mut self.others };
+        *taken.entry(pace.environment.clone()).or_default() += count;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::entropy::Repeating;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn pace(environment: u8) -> Pace {
+        Pace::new(&EnvironmentId::generate(NOW, &mut Repeating(environment)))
+    }
 
     fn observe(pace: &mut Pace, results: &[bool]) {
         for is_success in results {
@@ -132,7 +146,7 @@ mod tests {
 
     #[test]
     fn window_grows_with_successes_and_shrinks_with_failures() {
-        let mut pace = Pace::default();
+        let mut pace = pace(1);
         assert_eq!(pace.free(NOW), 1);
         observe(&mut pace, &[true; 3]);
         assert_eq!(pace.free(NOW), 8);
@@ -144,7 +158,7 @@ mod tests {
 
     #[test]
     fn endpoint_pauses_after_failures_in_a_row_and_never_after_single_ones() {
-        let mut pace = Pace::default();
+        let mut pace = pace(1);
         observe(&mut pace, &[false, false, true, false, false]);
         assert_eq!(pace.free(NOW), 1);
         observe(&mut pace, &[false; 2]);
@@ -154,7 +168,7 @@ mod tests {
 
     #[test]
     fn attempts_that_fail_together_count_as_one_failure() {
-        let mut pace = Pace::default();
+        let mut pace = pace(1);
         observe(&mut pace, &[true; 5]);
         let later = NOW.plus_millis(1000);
         (0..16).for_each(|_| pace.observe(false, NOW, later));
@@ -163,10 +177,24 @@ mod tests {
 
     #[test]
     fn dead_endpoints_leave_the_slots_of_proven_ones() {
-        let (dead, mut healthy) = (Pace::default(), Pace::default());
+        let (dead, mut healthy) = (pace(1), pace(1));
         observe(&mut healthy, &[true]);
         let mut slots = Slots::default();
-        slots.take(&dead, SLOTS);
-        assert_eq!((slots.free(&dead), slots.free(&healthy)), (0, SLOTS));
+        slots.take(&dead, slots.free(&dead));
+        assert_eq!((slots.free(&dead), slots.free(&healthy)), (0, SLOTS / 2));
+    }
+
+    #[test]
+    fn slow_and_dead_endpoints_leave_slots_to_other_environments() {
+        for is_proven in [true, false] {
+            let mut slots = Slots::default();
+            for environment in 1..=7 {
+                let mut pace = pace(environment);
+                observe(&mut pace, &[is_proven]);
+                assert_eq!(slots.free(&pace), SLOTS >> environment);
+                slots.take(&pace, slots.free(&pace));
+                assert_eq!(slots.free(&pace), 0);
+            }
+        }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     params(IdempotencyKey), request_body = CreateWebhookEndpoint,
     responses(
         (status = 201, body = WebhookEndpoint),
-        (status = 409, description = "An endpoint with this URL exists already, there are 50, or the server has no encryption key.", body = ErrorBody),
+        (status = 409, description = "An endpoint with this URL exists already, there are 50, or the server has no encryption key (`encryption_key_required`) or cannot use it (`encryption_key_unusable`).", body = ErrorBody),
     ))]
 pub async fn create(
     State(state): State<AppState>,

@@ -25,7 +25,7 @@ use crate::{
     params(("id" = WebhookEndpointId, Path), IdempotencyKey), request_body = Option<RotateWebhookSecret>,
     responses(
         (status = 201, body = WebhookEndpoint),
-        (status = 409, description = "The overlap of an earlier rotation has not ended, or the server has no encryption key.", body = ErrorBody),
+        (status = 409, description = "The overlap of an earlier rotation has not ended, or the server has no encryption key (`encryption_key_required`) or cannot use it (`encryption_key_unusable`).", body = ErrorBody),
     ))]
 pub async fn rotate_secret(
     State(state): State<AppState>,
