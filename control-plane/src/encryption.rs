@@ -43,6 +43,19 @@ enum Source {
     None,
 }
 
+/// Which key a value was sealed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealedWith {
+    /// The one that seals now.
+    Current,
+    /// The other one that is configured.
+    Previous,
+    /// One that is not configured.
+    Unknown(KeyId),
+    /// None: the value is damaged, or belongs elsewhere.
+    Nothing,
+}
+
 /// Where the key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyLocation {
@@ -115,12 +128,16 @@ impl EncryptionKey {
         }
     }
 
-    /// Whether a value needs no new seal, because it was sealed with the key that seals now. `false` if that key is not there.
+    /// Which key a value was sealed with, for the same purpose and the same context.
     #[must_use]
-    pub fn is_sealed_with_current(&self, sealed: &[u8]) -> bool {
-        match (self.current_id(), keyring::key_id(sealed)) {
-            (Ok(Some(current)), Ok(key_id)) => key_id == current,
-            _ => false,
+    pub fn sealed_with(&self, purpose: &str, context: &str, sealed: &[u8]) -> SealedWith {
+        let Ok(key_id) = keyring::key_id(sealed) else { return SealedWith::Nothing };
+        let existing = self.existing().ok().flatten();
+        let Some(keyring) = existing.filter(|keyring| keyring.has(key_id)) else { return SealedWith::Unknown(key_id) };
+        match keyring.open(purpose, context, sealed) {
+            Ok(_) if key_id == keyring.current_id() => SealedWith::Current,
+            Ok(_) => SealedWith::Previous,
+            Err(_) => SealedWith::Nothing,
         }
     }
 
@@ -130,6 +147,14 @@ impl EncryptionKey {
     /// If there is no key, or its file cannot be used.
     pub fn current_id(&self) -> Result<Option<KeyId>, KeyError> {
         Ok(self.existing()?.map(Keyring::current_id))
+    }
+
+    /// The id of the key that seals no more, and that what it sealed is still opened with. `None` if there is none.
+    ///
+    /// # Errors
+    /// If there is no key, or its file cannot be used.
+    pub fn previous_id(&self) -> Result<Option<KeyId>, KeyError> {
+        Ok(self.existing()?.and_then(Keyring::previous_id))
     }
 
     /// Where the key is, or will be.

@@ -425,6 +425,7 @@ fn every_command_explains_itself() {
         &["serve"],
         &["migrate"],
         &["backup"],
+        &["reencrypt"],
         &["doctor"],
         &["environments"],
         &["environments", "create"],

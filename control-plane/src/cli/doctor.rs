@@ -41,7 +41,7 @@ async fn look(config: &Config, findings: &mut Findings) {
     let db = database(config, findings).await;
     findings.extend(encryption::look(config));
     if let Some(db) = &db
-        && let Err(error) = contents(db, edge.is_some(), findings).await
+        && let Err(error) = contents(config, db, edge.is_some(), findings).await
     {
         let advice = "check the log of the database";
         findings.add(Finding::error("database_failed", format!("a database query failed: {error}"), advice));
@@ -125,7 +125,7 @@ fn not_writable(error: &sqlx::Error) -> Finding {
     Finding::error("database_not_writable", format!("the database does not accept writes: {error}"), advice)
 }
 
-async fn contents(db: &Db, has_edge: bool, findings: &mut Findings) -> storage::Result<()> {
+async fn contents(config: &Config, db: &Db, has_edge: bool, findings: &mut Findings) -> storage::Result<()> {
     let mut reader = db.read().await?;
     let environments = environments::list(reader.conn()).await?;
     if environments.is_empty() {
@@ -144,6 +144,7 @@ async fn contents(db: &Db, has_edge: bool, findings: &mut Findings) -> storage::
             findings.add(Finding::error("environment_without_keys", what, advice));
         }
     }
+    findings.extend(encryption::in_database(config, reader.conn(), Clock::system().now()).await?);
     if has_edge {
         let now = Clock::system().now();
         findings.add(backlog(outbox::backlog(reader.conn(), now).await?, now));

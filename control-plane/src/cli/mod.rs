@@ -19,6 +19,7 @@ mod logging;
 mod management_keys;
 mod migrate;
 mod openapi;
+mod reencrypt;
 mod remote;
 mod secret_file;
 mod serve;
@@ -91,6 +92,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Re-encrypt stored secrets with a new encryption key, as the last step but one of replacing it.
+    ///
+    /// Run it once every process has `encryption_key` set to the new key and, after a comma, the old one.
+    /// docs/OPERATIONS.md has all steps.
+    Reencrypt,
     /// Create and list environments, such as staging and production.
     #[command(subcommand)]
     Environments(environments::Command),
@@ -130,6 +136,7 @@ impl Cli {
             Command::Serve => serve::run(&config).await,
             Command::Migrate => migrate::run(&config).await,
             Command::Backup { file } => backup::run(&config, &file).await,
+            Command::Reencrypt => reencrypt::run(&config, &database::open_migrated(&config).await?).await,
             Command::Environments(command) => {
                 environments::run(command, &database::open_migrated(&config).await?).await
             }

@@ -95,7 +95,7 @@ pub enum KeyError {
 pub struct BadEncryptionKey;
 
 /// Names a key and does not reveal it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyId([u8; KEY_ID_LENGTH]);
 
 impl fmt::Display for KeyId {
@@ -122,11 +122,21 @@ impl Keyring {
             Some((current, previous)) => (current, Some(previous)),
             None => (text, None),
         };
-        Ok(Self { current: Key::parse(current)?, previous: previous.map(Key::parse).transpose()? })
+        let current = Key::parse(current)?;
+        let previous = previous.map(Key::parse).transpose()?.filter(|previous| previous.id != current.id);
+        Ok(Self { current, previous })
     }
 
     pub const fn current_id(&self) -> KeyId {
         self.current.id
+    }
+
+    pub fn previous_id(&self) -> Option<KeyId> {
+        self.previous.as_ref().map(|key| key.id)
+    }
+
+    pub fn has(&self, id: KeyId) -> bool {
+        id == self.current.id || Some(id) == self.previous_id()
     }
 
     pub fn seal(

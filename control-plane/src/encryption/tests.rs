@@ -118,13 +118,32 @@ fn of_two_keys_both_open_and_the_first_one_seals() {
     let both = with_setting(&format!("{},{}", key(2), key(1)));
     let of_old = seal(&old).unwrap();
     assert_eq!(open(&both, &of_old).unwrap(), b"whsec_1");
-    assert!(!both.is_sealed_with_current(&of_old));
-
     let of_both = seal(&both).unwrap();
-    assert!(both.is_sealed_with_current(&of_both) && new.is_sealed_with_current(&of_both));
     assert_eq!(open(&new, &of_both).unwrap(), b"whsec_1");
     unknown_key(&old, &of_both);
-    assert!(!both.is_sealed_with_current(b""));
+}
+
+#[test]
+fn which_key_a_value_was_sealed_with_is_known() {
+    let (old, new) = (with_setting(&key(1)), with_setting(&key(2)));
+    let both = with_setting(&format!("{},{}", key(2), key(1)));
+    let twice = with_setting(&format!("{},{}", key(1), key(1)));
+    let sealed_with = |key: &EncryptionKey, sealed: &[u8]| key.sealed_with("webhook secret", "webhook_1", sealed);
+    let (of_old, of_new) = (seal(&old).unwrap(), seal(&new).unwrap());
+    let mut damaged = of_old.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    for (key, sealed, expected) in [
+        (&both, &of_new, SealedWith::Current),
+        (&both, &of_old, SealedWith::Previous),
+        (&twice, &of_old, SealedWith::Current),
+        (&new, &of_old, SealedWith::Unknown(old.current_id().unwrap().unwrap())),
+        (&EncryptionKey::not_configured(), &of_old, SealedWith::Unknown(old.current_id().unwrap().unwrap())),
+        (&both, &damaged, SealedWith::Nothing),
+        (&both, &vec![], SealedWith::Nothing),
+    ] {
+        assert_eq!(sealed_with(key, sealed), expected);
+    }
+    assert_eq!(both.sealed_with("webhook secret", "webhook_2", &of_new), SealedWith::Nothing);
 }
 
 #[test]
@@ -162,7 +181,6 @@ fn key_file_is_created_by_the_first_seal_and_read_afterwards() {
     let key = beside(&database);
     let of_tests = seal(&EncryptionKey::for_tests()).unwrap();
     unknown_key(&key, &of_tests);
-    assert!(!key.is_sealed_with_current(&of_tests));
     assert_eq!(key.current_id().unwrap(), None);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only `seal` creates the key");
 
@@ -176,7 +194,7 @@ fn key_file_is_created_by_the_first_seal_and_read_afterwards() {
     symlink(&database, folder.path().join("link.db")).unwrap();
     for again in [beside(&database), beside(&folder.path().join("link.db"))] {
         assert_eq!(open(&again, &sealed).unwrap(), b"whsec_1");
-        assert!(again.is_sealed_with_current(&seal(&again).unwrap()));
+        assert_eq!(again.current_id().unwrap(), key.current_id().unwrap());
     }
     // The file holds what the setting would.
     assert_eq!(open(&with_setting(fs::read_to_string(&file).unwrap().trim()), &sealed).unwrap(), b"whsec_1");

@@ -131,6 +131,30 @@ pub async fn list(conn: Conn<'_>, environment: &EnvironmentId, request: &PageReq
     Ok(request.page(rows))
 }
 
+/// So many endpoints of all environments after this one, or from the first one on.
+pub async fn all_after(conn: Conn<'_>, after: Option<&WebhookEndpointId>, limit: i64) -> Result<Vec<WebhookEndpoint>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM webhook_endpoints WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2"
+    );
+    let after = after.map_or("", |id| id.as_str());
+    on_db!(conn, c => sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(c).await)
+}
+
+/// Replaces the encrypted secrets of an endpoint by others of the same secrets.
+pub async fn set_sealed(conn: Conn<'_>, id: &WebhookEndpointId, secret: &[u8], previous: Option<&[u8]>) -> Result<()> {
+    const SQL: &str = "UPDATE webhook_endpoints SET secret = $2, previous_secret = $3 WHERE id = $1";
+    on_db!(conn, c => sqlx::query(SQL).bind(id).bind(secret).bind(previous).execute(c).await.map(drop))
+}
+
+/// Discards secrets that were replaced and have expired.
+pub async fn forget_previous_secrets(conn: Conn<'_>, now: Timestamp) -> Result<u64> {
+    const SQL: &str = "UPDATE webhook_endpoints SET previous_secret = NULL, previous_secret_expires_at = NULL
+        WHERE previous_secret_expires_at <= $1";
+    on_db!(conn, c => sqlx::query(SQL).bind(now).execute(c).await.map(|done| done.rows_affected()))
+}
+
 /// Writes a changed endpoint. `false` if there is another one with its URL; the transaction is then lost.
 pub async fn update(conn: Conn<'_>, endpoint: &WebhookEndpoint) -> Result<bool> {
     const SQL: &str = "UPDATE webhook_endpoints

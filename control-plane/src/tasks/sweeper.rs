@@ -1,5 +1,6 @@
 //! Deletes rows that are older than their retention: usage counts, their senders, stored responses of creations, events and
-//! webhook deliveries. It also folds the names of organizations that an older server wrote, so that search finds them.
+//! webhook deliveries, and replaced webhook secrets. It also folds the names of organizations that an older server wrote, so that
+//! search finds them.
 
 use std::time::Duration;
 
@@ -87,6 +88,7 @@ pub(crate) async fn step(context: &TaskContext, limit: i64) -> storage::Result<u
     let first = context.event_retention.first_delivery_id(now);
     let deliveries = webhook_deliveries::forget(transaction.conn(), &first, limit).await?;
     let endpoints = webhook_endpoints::forget(transaction.conn(), limit).await?;
+    webhook_endpoints::forget_previous_secrets(transaction.conn(), now).await?;
     transaction.commit().await?;
     Ok(rows + senders + answers + events + deliveries + endpoints)
 }

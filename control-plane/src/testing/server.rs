@@ -303,6 +303,7 @@ impl Server {
 
     /// From now on, secrets are encrypted with this key.
     pub fn set_encryption(&mut self, encryption: EncryptionKey) {
+        self.context.encryption = encryption.clone();
         self.state.encryption = encryption;
         self.router = http::router(self.state.clone(), &Config::defaults());
     }

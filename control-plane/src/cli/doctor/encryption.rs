@@ -7,12 +7,14 @@ use std::{
 };
 
 use secrecy::ExposeSecret;
+use shared::{Timestamp, id::WebhookEndpointId};
 
 use super::findings::Finding;
 use crate::{
     config::Config,
-    encryption::{EncryptionKey, KeyLocation},
-    storage::sqlite_file::SqliteFile,
+    encryption::{EncryptionKey, KeyId, KeyLocation},
+    service::webhooks::{SecretsInspection, inspect_secrets},
+    storage::{self, Conn, sqlite_file::SqliteFile},
 };
 
 /// An invalid setting and an invalid database URL are reported elsewhere.
@@ -33,6 +35,48 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
             vec![Finding::error("encryption_key_unusable", error.to_string(), advice)]
         }
     }
+}
+
+/// Whether the secrets in the database can be decrypted.
+pub(super) async fn in_database(config: &Config, conn: Conn<'_>, now: Timestamp) -> storage::Result<Vec<Finding>> {
+    let Ok(key) = EncryptionKey::from_config(config) else { return Ok(vec![]) };
+    let inspection = inspect_secrets(conn, &key, now).await?;
+    let mut findings: Vec<Finding> =
+        inspection.with_unknown.iter().map(|(key, count)| of_unknown_key(key, *count)).collect();
+    findings.extend(inspection.damaged.iter().map(damaged));
+    // Keys that cannot be used are reported above.
+    if let (Ok(Some(current)), Ok(Some(previous))) = (key.current_id(), key.previous_id()) {
+        findings.push(two_keys(&inspection, current, previous));
+    }
+    Ok(findings)
+}
+
+fn of_unknown_key(key: &KeyId, count: u64) -> Finding {
+    Finding::error(
+        "encryption_key_mismatch",
+        format!("webhook secrets are encrypted with the key {key}, which is not configured ({count} of them)"),
+        "restore that key from its backup; if it is lost, replace each secret: POST \
+         /webhook_endpoints/{id}/rotate_secret with {\"overlap_seconds\": 0}",
+    )
+}
+
+fn damaged(endpoint: &WebhookEndpointId) -> Finding {
+    Finding::error(
+        "webhook_secret_damaged",
+        format!("a stored secret of the webhook endpoint {endpoint} is damaged and cannot be decrypted"),
+        format!("replace it: POST /webhook_endpoints/{endpoint}/rotate_secret with {{\"overlap_seconds\": 0}}"),
+    )
+}
+
+/// Neither key is called the old one: only the operator knows which it is.
+fn two_keys(inspection: &SecretsInspection, current: KeyId, previous: KeyId) -> Finding {
+    let SecretsInspection { with_current, with_previous, .. } = inspection;
+    let message = format!(
+        "two encryption keys are set: {current} (first) encrypts, and {previous} (second) only decrypts; webhook secrets \
+         encrypted with each: {with_current} and {with_previous}"
+    );
+    let advice = "if you are replacing the encryption key, go on with the next step of docs/OPERATIONS.md";
+    Finding { advice: Some(advice.to_owned()), ..Finding::note("encryption_keys_two", message) }
 }
 
 fn database(config: &Config) -> Option<PathBuf> {
@@ -56,8 +100,10 @@ fn not_created(location: &KeyLocation) -> Finding {
 }
 
 fn not_set() -> Finding {
-    let message = "encryption_key is not set, so what stores encrypted secrets, such as webhooks, cannot be used";
-    let advice = "set LATCHKEY_ENCRYPTION_KEY to the output of `openssl rand -base64 32`, the same for every process";
+    let message =
+        "encryption_key is not set, so features that store encrypted secrets, such as webhooks, cannot be used";
+    let advice = "set LATCHKEY_ENCRYPTION_KEY for every process: to the key of this installation, or, if there is none yet, to \
+                  the output of `openssl rand -base64 32`";
     Finding { advice: Some(advice.to_owned()), ..Finding::note("encryption_key_absent", message) }
 }
 
@@ -90,8 +136,20 @@ fn owner(file: &Path, database: &Path) -> Option<Finding> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde_json::json;
+
     use super::*;
-    use crate::{cli::doctor::findings::Level, entropy::OsEntropy};
+    use crate::{
+        cli::doctor::findings::Level,
+        entropy::OsEntropy,
+        service::webhooks::reencrypt_secrets,
+        storage::{
+            Db,
+            testing::{conformance, execute},
+        },
+        testing::{receiver::Receiver, server::*},
+    };
 
     const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MDE=";
 
@@ -134,5 +192,46 @@ mod tests {
         assert_eq!(codes(&config), [(Level::Error, "encryption_key_unusable")]);
         let message = &look(&config)[0].message;
         assert!(message.contains(file.to_str().unwrap()) && !message.contains("hush"), "{message}");
+    }
+
+    conformance! {
+        async fn secrets_survive_the_replacement_of_the_encryption_key(db: Db) {
+            let [old, new] = [[1; 32], [2; 32]].map(|key| STANDARD.encode(key));
+            let with = |setting: &str| Config { encryption_key: setting.into(), ..Config::defaults() };
+            let key = |setting: &str| EncryptionKey::from_config(&with(setting)).unwrap();
+            let both = format!("{new},{old}");
+            let found = async |server: &Server, setting: &str| -> Vec<(&'static str, String)> {
+                let mut reader = server.context.db.read().await.unwrap();
+                let findings = in_database(&with(setting), reader.conn(), server.context.clock.now()).await.unwrap();
+                findings.into_iter().map(|finding| (finding.code, finding.message)).collect()
+            };
+            let mut server = Server::new(db).await;
+            server.set_encryption(key(&old));
+            let receiver = Receiver::start().await;
+            let body = json!({"endpoint_url": receiver.url(), "events": ["organization.created"]});
+            let path = format!("/webhook_endpoints/{}", id_of(&server.post("/webhook_endpoints", body).await.expect(201)));
+            server.post(&format!("{path}/rotate_secret"), json!({})).await.expect(201);
+            let [(code, message)] = &found(&server, &new).await[..] else { panic!() };
+            assert!(*code == "encryption_key_mismatch" && message.contains("(2 of them)"), "{message}");
+            let [(code, message)] = &found(&server, &both).await[..] else { panic!() };
+            assert!(*code == "encryption_keys_two" && message.ends_with("0 and 2"), "{message}");
+
+            let reencrypt = async || reencrypt_secrets(&server.context.db, &key(&both), &mut OsEntropy).await.unwrap();
+            assert_eq!((reencrypt().await, reencrypt().await), (2, 0));
+            assert!(found(&server, &both).await[0].1.ends_with("2 and 0"));
+            assert_eq!(found(&server, &new).await, []);
+
+            server.set_encryption(key(&new));
+            server.organization().await;
+            while server.append_events().await {}
+            server.send_webhooks().await;
+            assert_eq!(receiver.received()[0].header("webhook-signature").split(' ').count(), 2);
+
+            server.advance(25 * 60 * 60 * 1000);
+            server.sweep().await;
+            assert!(found(&server, &both).await[0].1.ends_with("1 and 0"), "the replaced secret has expired and is deleted");
+            execute(&server.context.db, "UPDATE webhook_endpoints SET environment_id = environment_id, id = 'we_01KF0JZ4G0000000000000000A'").await;
+            assert_eq!(found(&server, &new).await[0].0, "webhook_secret_damaged");
+        }
     }
 }

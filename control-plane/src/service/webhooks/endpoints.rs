@@ -1,4 +1,3 @@
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use shared::{
     Timestamp,
@@ -7,8 +6,9 @@ use shared::{
 };
 use utoipa::ToSchema;
 
+use super::secrets::{is_readable, seal};
 use crate::{
-    encryption::{EncryptionKey, KeyError},
+    encryption::EncryptionKey,
     events::{EventType, changes},
     objects::webhooks::WebhookEndpointStatus,
     service::{
@@ -20,7 +20,7 @@ use crate::{
         Conn, JsonText, Page, PageRequest,
         webhook_endpoints::{self as rows, WebhookEndpoint},
     },
-    webhooks::{address::AddressPolicy, secret::WebhookSecret, signature::SigningSecrets, url::parse_endpoint_url},
+    webhooks::{address::AddressPolicy, secret::WebhookSecret, url::parse_endpoint_url},
 };
 
 /// The most endpoints of an environment.
@@ -29,8 +29,6 @@ const ENDPOINTS_MAX: i64 = 50;
 const OVERLAP_DEFAULT_SECONDS: i64 = 24 * 60 * 60;
 /// The longest overlap: 30 days.
 const OVERLAP_MAX_SECONDS: i64 = 30 * 24 * 60 * 60;
-/// What secrets are encrypted for.
-const PURPOSE: &str = "webhook secret";
 
 /// A webhook endpoint to create.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -191,44 +189,6 @@ pub async fn create(
     Ok((CreatedEndpoint { row, secret }, Change::local(event)))
 }
 
-fn seal(
-    encryption: &EncryptionKey,
-    id: &WebhookEndpointId,
-    secret: &WebhookSecret,
-    entropy: &mut impl Entropy,
-) -> Result<Vec<u8>> {
-    let sealed = encryption.seal(PURPOSE, id.as_str(), secret.expose().as_bytes(), entropy);
-    sealed.map_err(|error| match error {
-        KeyError::NotConfigured => Refusal::EncryptionKeyRequired.into(),
-        KeyError::FileUnreadable { .. } | KeyError::FileMalformed { .. } | KeyError::FileNotCreated { .. } => {
-            tracing::error!(%error, "cannot use the encryption key");
-            Refusal::EncryptionKeyUnusable.into()
-        }
-        error => Error::Internal(error.into()),
-    })
-}
-
-/// The secrets of an endpoint that are valid now.
-///
-/// # Errors
-/// If they cannot be decrypted.
-pub fn signing_secrets(
-    endpoint: &WebhookEndpoint,
-    encryption: &EncryptionKey,
-    now: Timestamp,
-) -> anyhow::Result<SigningSecrets> {
-    let open = |sealed: &[u8]| {
-        let text = encryption.open(PURPOSE, endpoint.id.as_str(), sealed)?;
-        let text = std::str::from_utf8(text.expose_secret())?;
-        WebhookSecret::parse(text).ok_or_else(|| anyhow::anyhow!("the stored secret has another form"))
-    };
-    let is_overlapping = endpoint.previous_secret_expires_at.is_some_and(|at| at > now);
-    let previous = endpoint.previous_secret.as_deref().filter(|_| is_overlapping);
-    // After the encryption key was lost, a rotation gives a secret that can be read, and the one before it cannot be read.
-    let previous = previous.and_then(|sealed| open(sealed).ok());
-    Ok(SigningSecrets { current: open(&endpoint.secret)?, previous })
-}
-
 /// The endpoint with this id.
 ///
 /// # Errors
@@ -314,6 +274,8 @@ pub async fn rotate_secret(
     let secret = WebhookSecret::generate(entropy);
     let sealed = seal(encryption, id, &secret, entropy)?;
     let previous = std::mem::replace(&mut endpoint.secret, sealed);
+    // One that cannot be read, because its encryption key was lost, signs nothing.
+    let has_overlap = has_overlap && is_readable(encryption, id, &previous);
     endpoint.previous_secret = has_overlap.then_some(previous);
     endpoint.previous_secret_expires_at = has_overlap.then(|| now.plus_millis(overlap_seconds * 1000));
     endpoint.masked_secret = secret.masked();

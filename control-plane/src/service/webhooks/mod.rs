@@ -3,10 +3,12 @@
 mod deliveries;
 mod endpoints;
 mod replays;
+mod secrets;
 
 pub use deliveries::{get_delivery, list_deliveries, replay_delivery};
 pub use endpoints::{
     CreateWebhookEndpoint, CreatedEndpoint, DisableReason, EndpointChanges, NewEndpoint, RotateWebhookSecret,
-    UpdateWebhookEndpoint, create, delete, disable, end_overlap, get, list, rotate_secret, signing_secrets, update,
+    UpdateWebhookEndpoint, create, delete, disable, end_overlap, get, list, rotate_secret, update,
 };
 pub use replays::{BegunReplay, ReplayEvents, continue_replays, replay};
+pub use secrets::{SecretsInspection, inspect_secrets, reencrypt_secrets, signing_secrets};

@@ -26,7 +26,8 @@ use crate::storage::{
 };
 
 /// The tests that ask every question.
-const ASKING: [&str; 10] = [
+const ASKING: [&str; 11] = [
+    "cli::doctor::",
     "storage::",
     "tasks::restore::",
     "http::routes::api_key_permissions::",

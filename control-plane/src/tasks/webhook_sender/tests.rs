@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 
 use crate::{
+    config::Config,
+    encryption::EncryptionKey,
     storage::{Db, testing::conformance},
     testing::{receiver::Receiver, server::*},
 };
@@ -21,6 +23,10 @@ async fn deliveries(server: &Server, endpoint: &Value) -> Vec<Value> {
 
 async fn delivery(server: &Server, id: &str) -> Value {
     server.get(&format!("/webhook_deliveries/{id}")).await.expect(200)
+}
+
+fn another_key() -> Config {
+    Config { encryption_key: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into(), ..Config::defaults() }
 }
 
 /// Adds events to the log, and sends what is due.
@@ -125,6 +131,8 @@ conformance! {
         send(&server).await;
         assert_eq!(receiver.received().len(), 1);
         server.patch(&path, json!({"status": "enabled"})).await.expect(200);
+        let future = server.post(&format!("{path}/replay"), json!({"since": "2999-01-01T00:00:00Z"})).await;
+        assert_eq!(future.fields(), ["since"]);
         server.post(&format!("{path}/replay"), json!({"since": "2000-01-01T00:00:00Z"})).await.expect(201);
         send(&server).await;
         send(&server).await;
@@ -188,6 +196,17 @@ conformance! {
         send(&server).await;
         let count = |at: usize| receiver.received()[at].header("webhook-signature").split(' ').count();
         assert_eq!((count(0), count(1)), (2, 1));
+    }
+
+    async fn a_secret_whose_encryption_key_was_lost_is_replaced_without_an_overlap(db: Db) {
+        let (mut server, receiver, endpoint) = endpoint(db, json!(["organization.created"])).await;
+        server.set_encryption(EncryptionKey::from_config(&another_key()).unwrap());
+        let path = format!("/webhook_endpoints/{}/rotate_secret", id_of(&endpoint));
+        let rotated = server.post(&path, json!({"overlap_seconds": 60})).await.expect(201);
+        assert!(rotated["previous_secret_expires_at"].is_null(), "nobody can read the previous one");
+        server.organization().await;
+        send(&server).await;
+        assert_eq!(receiver.received()[0].header("webhook-signature").split(' ').count(), 1);
     }
 
     async fn an_overlap_can_be_ended_early(db: Db) {
