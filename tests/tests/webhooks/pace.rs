@@ -1,6 +1,13 @@
-//! Dead endpoints do not slow down a healthy one.
+//! Neither dead nor slow endpoints slow down a healthy one.
 
-use std::{env, time::Duration};
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tests::{
     database::Database,
@@ -12,6 +19,8 @@ use super::{System, TIMEOUT, subscribe};
 
 /// How many endpoints of a tenant accept connections and never respond. It is the most that one environment may have.
 const DEAD: usize = 50;
+/// How many requests of one environment may be in progress.
+const IN_PROGRESS_MAX: usize = 64;
 /// How many events each of them has waiting.
 const WAITING: usize = 20;
 /// How long the events of one round may take.
@@ -81,4 +90,43 @@ fn dead_endpoints_do_not_slow_down_a_healthy_one_on_postgres() {
     if let Some(database) = Database::postgres() {
         dead_endpoints_take_at_most_half_of_the_pace(database);
     }
+}
+
+/// They succeed at first, so that each may have many requests in progress, and all together want more than there are.
+#[test]
+fn slow_endpoints_leave_connections_to_other_environments() {
+    let system = System::start(Database::sqlite());
+    let healthy = Receiver::with_status(200);
+    let _ = system.subscribe(&healthy.url, &["api_key.revoked"]);
+    let _ = time_of_round(&system, &healthy, 20);
+
+    let is_slow = Arc::new(AtomicBool::new(false));
+    let is_slow_now = Arc::clone(&is_slow);
+    let slow = Receiver::start(move |_| match is_slow_now.load(Ordering::SeqCst) {
+        true => Reply::Silence,
+        false => Reply::Status(200),
+    });
+    let neighbor = system.server.client.with_token(&system.latchkey.create_tenant().management_key);
+    for number in 0..DEAD {
+        let _ = subscribe(&neighbor, &format!("{}/{number}", slow.url), &["permission.created"]);
+    }
+    for number in 0..4 {
+        neighbor.create_permission(&format!("quick:{number}"));
+    }
+    eventually(TIMEOUT, "every quick event is delivered", || match slow.count() {
+        count if count == 4 * DEAD => Ok(()),
+        count => Err(count),
+    });
+    is_slow.store(true, Ordering::SeqCst);
+    for number in 0..WAITING {
+        neighbor.create_permission(&format!("slow:{number}"));
+    }
+    eventually(TIMEOUT, "the slow endpoints have as many requests in progress as they may", || {
+        match slow.count() - 4 * DEAD {
+            count if count >= IN_PROGRESS_MAX => Ok(()),
+            count => Err(count),
+        }
+    });
+    let _ = time_of_round(&system, &healthy, 20);
+    assert_eq!(slow.count() - 4 * DEAD, IN_PROGRESS_MAX, "none of their requests has ended yet");
 }
