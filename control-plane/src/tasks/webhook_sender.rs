@@ -14,7 +14,7 @@ mod pace;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, mem, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use shared::{
     Timestamp,
@@ -124,8 +124,9 @@ struct Work {
 }
 
 impl Dispatcher {
-    /// An attempt has ended, which is to be written.
+    /// An attempt has ended, which is to be written. The turn that writes it may begin others in its place.
     fn end(&mut self, ended: Ended) {
+        self.pace(&ended.endpoint).end();
         if let AttemptResult::Sent(attempt) = &ended.result {
             self.context.metrics.count_webhook_attempt(attempt.is_success());
             let (is_success, now) = (attempt.is_success(), self.context.clock.now());
@@ -158,9 +159,7 @@ impl Dispatcher {
         }
         let has_queued = webhooks::continue_replays(transaction.conn(), now, &mut OsEntropy).await?;
         transaction.commit().await?;
-        for ended in mem::take(&mut self.unwritten) {
-            self.pace(&ended.endpoint).end();
-        }
+        self.unwritten.clear();
         let has_claimed = !claimed.is_empty();
         for (endpoint, claim, delivery) in claimed {
             self.pace(&endpoint).begin(now);
@@ -177,7 +176,7 @@ impl Dispatcher {
     async fn finish(&mut self, attempts: &mut mpsc::UnboundedReceiver<Ended>) {
         let deadline = sleep(FINISH_TIMEOUT);
         tokio::pin!(deadline);
-        while self.paces.values().map(Pace::in_progress).sum::<usize>() > self.unwritten.len() {
+        while self.in_progress() > 0 {
             tokio::select! {
                 Some(ended) = attempts.recv() => self.end(ended),
                 () = &mut deadline => break,
@@ -221,6 +220,10 @@ impl Dispatcher {
         let first = random_i64().unsigned_abs() % u64::try_from(due.len().max(1)).unwrap_or(1);
         due.rotate_left(usize::try_from(first).unwrap_or_default());
         Ok(Work { due, to_cancel, has_replays })
+    }
+
+    fn in_progress(&self) -> usize {
+        self.paces.values().map(Pace::in_progress).sum()
     }
 
     fn pace(&mut self, endpoint: &WebhookEndpoint) -> &mut Pace {
@@ -393,22 +396,26 @@ fn attempt_of(ended: &Ended) -> (Attempt, bool) {
     (attempt, sent.is_success())
 }
 
-/// Does what the task does in one turn, and waits for the attempts that it started.
+/// Does what the task does, until nothing is due.
 #[cfg(test)]
-pub(crate) async fn turn_once(context: TaskContext, sender: Sender) {
-    turn_once_with(context, sender, async || {}).await;
+pub(crate) async fn send_due(context: TaskContext, sender: Sender) {
+    send_due_with(context, sender, async || {}).await;
 }
 
-/// The same, and does something before the results are written.
+/// The same, and does something before the first results are written.
 #[cfg(test)]
-pub(crate) async fn turn_once_with(context: TaskContext, sender: Sender, during: impl AsyncFnOnce()) {
+pub(crate) async fn send_due_with(context: TaskContext, sender: Sender, during: impl AsyncFnOnce()) {
     let (ended, mut attempts) = mpsc::unbounded_channel();
     let mut dispatcher = Dispatcher { context, sender, ended, paces: HashMap::new(), unwritten: vec![] };
     dispatcher.turn().await.unwrap();
-    let started: usize = dispatcher.paces.values().map(Pace::in_progress).sum();
-    for _ in 0..started {
-        dispatcher.end(attempts.recv().await.unwrap());
+    let mut during = Some(during);
+    while dispatcher.in_progress() > 0 || during.is_some() {
+        while dispatcher.in_progress() > 0 {
+            dispatcher.end(attempts.recv().await.unwrap());
+        }
+        if let Some(during) = during.take() {
+            during().await;
+        }
+        dispatcher.turn().await.unwrap();
     }
-    during().await;
-    dispatcher.turn().await.unwrap();
 }

@@ -292,13 +292,13 @@ impl Server {
     /// Sends the webhooks that are due.
     pub async fn send_webhooks(&self) {
         let sender = Sender::new(loopback()).unwrap();
-        webhook_sender::turn_once(self.context.clone(), sender).await;
+        webhook_sender::send_due(self.context.clone(), sender).await;
     }
 
     /// The same, and does something after the attempts were made and before their results are written.
     pub async fn send_webhooks_while(&self, during: impl AsyncFnOnce()) {
         let sender = Sender::new(loopback()).unwrap();
-        webhook_sender::turn_once_with(self.context.clone(), sender, during).await;
+        webhook_sender::send_due_with(self.context.clone(), sender, during).await;
     }
 
     /// From now on, secrets are encrypted with this key.

@@ -66,7 +66,7 @@ impl Pace {
         self.in_progress > 0 || now < self.used_at.plus_millis(REMEMBERED_MILLIS)
     }
 
-    /// An attempt was written.
+    /// An attempt has ended.
     pub const fn end(&mut self) {
         self.in_progress = self.in_progress.saturating_sub(1);
     }

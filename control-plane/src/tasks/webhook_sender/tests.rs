@@ -209,6 +209,16 @@ conformance! {
         assert_eq!(receiver.received()[0].header("webhook-signature").split(' ').count(), 1);
     }
 
+    async fn attempts_that_have_ended_make_room_for_others_in_the_same_turn(db: Db) {
+        let (server, receiver, _) = endpoint(db, json!(["organization.created"])).await;
+        for _ in 0..5 {
+            server.organization().await;
+        }
+        while server.append_events().await {}
+        server.send_webhooks().await;
+        assert_eq!(receiver.received().len(), 5, "otherwise they wait a second each time");
+    }
+
     async fn an_overlap_can_be_ended_early(db: Db) {
         let (server, receiver, endpoint) = endpoint(db, json!(["organization.created"])).await;
         let path = format!("/webhook_endpoints/{}", id_of(&endpoint));
