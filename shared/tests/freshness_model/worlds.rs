@@ -3,6 +3,11 @@
 use std::{
     fmt::Arguments,
     io::Write,
+    iter,
+    num::NonZero,
+    panic,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -52,6 +57,24 @@ fn search(config: &Config, limit: Option<Duration>) -> Search {
     let (unique, depth, seconds) = (checker.unique_state_count(), checker.max_depth(), took.as_secs_f64());
     let report = format!("{states:>9} states, {unique:>8} unique, depth {depth:>2}, {seconds:>5.1} s");
     Search { exhausted, path, report }
+}
+
+/// Looks at each world, at as many at the same time as there are processors: a search has one thread, because with more it finds
+/// another path each time.
+fn of_each<W: Sync, T: Send>(worlds: &[W], look: impl Fn(&W) -> Option<T> + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let look_at_some = || {
+        let mine = iter::from_fn(|| worlds.get(next.fetch_add(1, Ordering::Relaxed)));
+        mine.filter_map(&look).collect::<Vec<T>>()
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(look_at_some)).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn revoke() -> Vec<Command> {
@@ -367,31 +390,27 @@ fn wrong_worlds() -> Vec<(&'static str, Config)> {
 
 #[test]
 fn nothing_goes_wrong_in_any_small_world() {
-    let mut bad = Vec::new();
-    for config in small_worlds() {
-        let Search { exhausted, path, report } = search(&config, None);
-        let exhausted = if exhausted { "yes" } else { "no" };
-        say(format_args!("{:<42} {report}, exhausted: {exhausted}", config.name));
-        if let Some(path) = path {
-            bad.push(format!("{}: {path:?}", config.name));
-        } else if exhausted == "no" {
-            bad.push(format!("{}: not explored whole", config.name));
+    let bad = of_each(&small_worlds(), |config| {
+        let Search { exhausted, path, report } = search(config, None);
+        let is_whole = if exhausted { "yes" } else { "no" };
+        say(format_args!("{:<42} {report}, exhausted: {is_whole}", config.name));
+        match path {
+            Some(path) => Some(format!("{}: {path:?}", config.name)),
+            None if !exhausted => Some(format!("{}: not explored whole", config.name)),
+            None => None,
         }
-    }
+    });
     assert!(bad.is_empty(), "{bad:#?}");
 }
 
 #[test]
 fn without_any_one_rule_something_goes_wrong() {
-    let mut unneeded = Vec::new();
-    for (rule, config) in wrong_worlds() {
-        let Search { path, report, .. } = search(&config, None);
+    let unneeded = of_each(&wrong_worlds(), |(rule, config)| {
+        let Search { path, report, .. } = search(config, None);
         let steps = path.as_ref().map_or_else(|| "NOTHING WRONG".to_owned(), |path| format!("{:>2} steps", path.len()));
         say(format_args!("without {rule:<38} {steps}  {report}"));
-        if path.is_none() {
-            unneeded.push(rule);
-        }
-    }
+        path.is_none().then_some(*rule)
+    });
     assert!(unneeded.is_empty(), "not needed: {unneeded:?}");
 }
 
