@@ -48,7 +48,7 @@ enum Source {
 pub enum SealedWith {
     /// The one that seals now.
     Current,
-    /// The other one that is configured.
+    /// The key that only decrypts.
     Previous,
     /// One that is not configured.
     Unknown(KeyId),

@@ -126,6 +126,7 @@ fn not_writable(error: &sqlx::Error) -> Finding {
 }
 
 async fn contents(config: &Config, db: &Db, has_edge: bool, findings: &mut Findings) -> storage::Result<()> {
+    let now = Clock::system().now();
     let mut reader = db.read().await?;
     let environments = environments::list(reader.conn()).await?;
     if environments.is_empty() {
@@ -144,9 +145,8 @@ async fn contents(config: &Config, db: &Db, has_edge: bool, findings: &mut Findi
             findings.add(Finding::error("environment_without_keys", what, advice));
         }
     }
-    findings.extend(encryption::in_database(config, reader.conn(), Clock::system().now()).await?);
+    findings.extend(encryption::in_database(config, reader.conn(), now).await?);
     if has_edge {
-        let now = Clock::system().now();
         findings.add(backlog(outbox::backlog(reader.conn(), now).await?, now));
         feed::in_database(reader.conn(), now, findings).await?;
     }

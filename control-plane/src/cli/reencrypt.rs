@@ -13,8 +13,8 @@ pub(super) async fn run(config: &Config, db: &Db) -> anyhow::Result<()> {
     let key = EncryptionKey::from_config(config)?;
     let Some(current) = key.current_id()? else { bail!("there is no encryption key yet, so nothing is encrypted") };
     let previous = key.previous_id()?;
-    let reencrypted = reencrypt_secrets(db, &key, &mut OsEntropy).await?;
     if let Some(previous) = previous {
+        let reencrypted = reencrypt_secrets(db, &key, &mut OsEntropy).await?;
         print_line!("Re-encrypted {reencrypted} secrets, from the key {previous} to {current}.");
     }
     let inspection = inspect_secrets(db.read().await?.conn(), &key, Clock::system().now()).await?;

@@ -8,7 +8,7 @@
 //! How many attempts an endpoint gets at the same time is decided here, and follows how it does ([`Pace`]): one to begin with, twice
 //! as many after each success, half as many after each failure. After a few failures in a row there is a pause. Endpoints that have
 //! not proven themselves have connections of their own, so dead endpoints never wait for healthy ones, nor the other way round. An
-//! environment gets half of the connections that others leave, so slow endpoints take no connections from other environments.
+//! environment gets half of the connections that others leave, so its slow endpoints never take all of them.
 
 mod pace;
 #[cfg(test)]
@@ -94,10 +94,12 @@ struct Dispatcher {
     sender: Sender,
     /// Where attempts report that they have ended.
     ended: mpsc::UnboundedSender<Ended>,
-    paces: HashMap<WebhookEndpointId, Pace>,
+    paces: Paces,
     /// Attempts that have ended and are not written yet.
     unwritten: Vec<Ended>,
 }
+
+type Paces = HashMap<WebhookEndpointId, Pace>;
 
 /// An attempt that has ended.
 #[derive(Debug, Clone)]
@@ -227,7 +229,7 @@ impl Dispatcher {
     }
 
     fn pace(&mut self, endpoint: &WebhookEndpoint) -> &mut Pace {
-        self.paces.entry(endpoint.id.clone()).or_insert_with(|| Pace::new(&endpoint.environment_id))
+        pace_of(&mut self.paces, &endpoint.id, &endpoint.environment_id)
     }
 
     fn used_slots(&self) -> Slots {
@@ -246,7 +248,7 @@ impl Dispatcher {
         endpoints_due: usize,
         now: Timestamp,
     ) -> storage::Result<Vec<(WebhookEndpoint, i64, Claimed)>> {
-        let pace = self.paces.entry(id.clone()).or_insert_with(|| Pace::new(environment));
+        let pace = pace_of(&mut self.paces, id, environment);
         let free = pace.free(now).min(slots.share(pace, endpoints_due));
         if free == 0 {
             return Ok(vec![]);
@@ -292,6 +294,10 @@ impl Dispatcher {
         }
         Ok(())
     }
+}
+
+fn pace_of<'a>(paces: &'a mut Paces, id: &WebhookEndpointId, environment: &EnvironmentId) -> &'a mut Pace {
+    paces.entry(id.clone()).or_insert_with(|| Pace::new(environment))
 }
 
 /// Failures after which no attempt can succeed.

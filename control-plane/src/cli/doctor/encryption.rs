@@ -230,7 +230,7 @@ mod tests {
             server.advance(25 * 60 * 60 * 1000);
             server.sweep().await;
             assert!(found(&server, &both).await[0].1.ends_with("1 and 0"), "the replaced secret has expired and is deleted");
-            execute(&server.context.db, "UPDATE webhook_endpoints SET environment_id = environment_id, id = 'we_01KF0JZ4G0000000000000000A'").await;
+            execute(&server.context.db, "UPDATE webhook_endpoints SET id = 'we_01KF0JZ4G0000000000000000A'").await;
             assert_eq!(found(&server, &new).await[0].0, "webhook_secret_damaged");
         }
     }

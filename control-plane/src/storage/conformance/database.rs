@@ -131,6 +131,7 @@ conformance! {
         db.0.health.fail(Failure::Full);
         assert_eq!(db.check_writes().await, Ok(()), "a write went through, so the failure has passed");
         assert_eq!(db.0.health.known_failure(), None);
+        assert_eq!(db.check_writes().await, Ok(()));
     }
 
     async fn transaction_in_which_a_statement_failed_is_not_committed(db: Db) {

@@ -164,9 +164,9 @@ conformance! {
     }
 }
 
-/// Whoever revokes a key of it holds the row of the key, and deleting it wants that row next. With SQLite there is one writer.
+/// Otherwise the deletion of an organization and the revocation of one of its keys can wait for each other. SQLite has one writer.
 #[tokio::test]
-async fn an_organization_that_is_being_changed_keeps_no_key_of_it_from_being_written_twice() {
+async fn a_locked_organization_does_not_block_a_second_write_to_its_key() {
     on_postgres(async |db: Db| {
         let tenant = Tenant::new(&db, START).await;
         let id = tenant.api_key(&db, "key", &[], START).await;

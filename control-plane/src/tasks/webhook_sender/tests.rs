@@ -198,7 +198,7 @@ conformance! {
         assert_eq!((count(0), count(1)), (2, 1));
     }
 
-    async fn a_secret_whose_encryption_key_was_lost_is_replaced_without_an_overlap(db: Db) {
+    async fn rotation_without_the_old_encryption_key_has_no_overlap(db: Db) {
         let (mut server, receiver, endpoint) = endpoint(db, json!(["organization.created"])).await;
         server.set_encryption(EncryptionKey::from_config(&another_key()).unwrap());
         let path = format!("/webhook_endpoints/{}/rotate_secret", id_of(&endpoint));
